@@ -1,0 +1,33 @@
+"""No sparsity: the run that sparse ones are compared with and may start from."""
+
+from typing import final
+
+from lightning.pytorch import LightningModule, Trainer
+
+from callbacks.sparsifier import Masks, Plan, Sparsifier
+
+
+@final
+class Dense(Sparsifier):
+    """Keeps every weight.
+
+    Args:
+        sparsity: must be 0.
+
+    Raises:
+        ValueError: a sparsity is asked for.
+    """
+
+    def __init__(self, sparsity: float) -> None:
+        if sparsity != 0:
+            raise ValueError(f"method=dense keeps every weight, so sparsity={sparsity} needs another method")
+        super().__init__(scope=None, target=0.0, seed=0)
+
+    def make_plan(self, steps: int) -> Plan:
+        return {}
+
+    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+        return {}
+
+    def update(self, step: int, value: float) -> Masks:
+        raise AssertionError("a dense run has an empty plan")

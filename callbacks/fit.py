@@ -1,0 +1,72 @@
+"""Trains a module under a sparsifier and evaluates it: the one place where Lightning is put together."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+
+from callbacks.best_checkpoint import BestCheckpoint
+from callbacks.last_checkpoint import AtomicCheckpointIO, LastCheckpoint
+from callbacks.progress_bar import SparsityProgressBar
+from callbacks.record import Record
+from callbacks.sparsifier import Sparsifier
+
+VALIDATIONS = 10
+
+
+def fit(
+    trainer: Callable[..., Trainer],
+    module: LightningModule,
+    sparsifier: Sparsifier,
+    folder: Path,
+    *,
+    loggers: Sequence[Logger] = (),
+    resume: Path | None = None,
+    stop_step: int | None = None,
+    checkpoint_every: float = 30.0,
+    begin: Callable[[], None] = lambda: None,
+) -> Record:
+    """Trains for `module.steps` steps as one Lightning epoch, validating ten times, then evaluates on every split.
+
+    Args:
+        trainer: Lightning's Trainer with the device, the precision and the like already given.
+        folder: where `checkpoints/` goes.
+        resume: training state to go on from.
+        stop_step: end training after this step of the schedule.
+        checkpoint_every: seconds between two saves of the training state.
+        begin: called when everything that was asked for has been found possible and training begins.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    checkpoints = folder / "checkpoints"
+    record = Record(sparsifier, begin)
+    built = trainer(
+        max_epochs=1,
+        max_steps=module.steps if stop_step is None else stop_step,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        logger=list(loggers),
+        plugins=[AtomicCheckpointIO()],
+        callbacks=[
+            sparsifier,
+            record,
+            LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
+            BestCheckpoint(checkpoints / "best.ckpt", module.monitor, sparsifier),
+            SparsityProgressBar(sparsifier),
+        ],
+    )
+    accumulate = built.accumulate_grad_batches
+    # Whole steps, so that a validation never comes between two micro-batches of one.
+    built.val_check_interval = max(1, module.steps // VALIDATIONS) * accumulate
+    built.log_every_n_steps = max(1, min(built.log_every_n_steps, module.steps))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*`max_steps=0`")
+        built.fit(module, ckpt_path=resume, weights_only=True)
+        built.validate(module, verbose=False)
+        if module.tested:
+            built.test(module, verbose=False)
+    return record

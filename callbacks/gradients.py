@@ -1,0 +1,50 @@
+"""Gradients before training, for scores that need them."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+from torch.nn import Parameter
+
+
+def batch_gradients(
+    trainer: Trainer, module: LightningModule, weights: Mapping[str, Parameter], batches: int
+) -> dict[str, Tensor | None]:
+    """Returns the mean gradient of the loss over the first training batches, in evaluation mode.
+
+    Leaves no trace: modes, gradients, random numbers and the position in the training data are as before.
+
+    Args:
+        batches: number of batches, each as large as an optimizer step's.
+
+    Raises:
+        ValueError: the run has fewer batches.
+    """
+    count = batches * trainer.accumulate_grad_batches
+    loader = module.train_dataloader()
+    if batches < 1 or count > len(loader):
+        raise ValueError(
+            f"method.sparsifier.gradient_batches={batches} must be at least 1 and at most the run's"
+            f" {len(loader) // trainer.accumulate_grad_batches} training batches"
+        )
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        for batch in islice(loader, count):
+            with trainer.precision_plugin.forward_context():
+                loss = module.loss(trainer.strategy.batch_to_device(batch)) / count
+            loss.backward()
+        gradients = {name: weight.grad for name, weight in weights.items()}
+        return {name: None if grad is None else _mean_over_ranks(trainer, grad) for name, grad in gradients.items()}
+    finally:
+        module.zero_grad(set_to_none=True)
+        for part, training in modes:
+            part.training = training
+
+
+def _mean_over_ranks(trainer: Trainer, gradient: Tensor) -> Tensor:
+    reduced = trainer.strategy.reduce(gradient.clone(), reduce_op="mean")
+    assert isinstance(reduced, torch.Tensor)
+    return reduced

@@ -1,0 +1,49 @@
+"""Lottery tickets: the mask comes from a trained run, the weights from before that training."""
+
+from pathlib import Path
+from typing import final
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+
+from callbacks.sparsifier import Masks, Plan, Sparsifier
+from sparsity.budget import Budget
+from sparsity.masks import unpack
+from sparsity.scores import Score, evaluate
+
+
+@final
+class LotteryTicket(Sparsifier):
+    """One level of the lottery ticket procedure (Frankle & Carbin 2019, arXiv 1803.03635; rewinding: arXiv 1912.05671).
+
+    The mask is pruned once from the trained weights of the level before, within that level's mask, and stays. The weights
+    are the run's own initial ones: with the same seed the same as the first level's, or the dense run's at a later step.
+
+    Args:
+        budget: this level's sparsity, scope and distribution.
+        score: importance of a trained weight.
+        ticket: checkpoint of the level before.
+    """
+
+    def __init__(self, budget: Budget, score: Score, ticket: Path) -> None:
+        super().__init__(budget.scope, budget.sparsity, seed=0)
+        self.budget = budget
+        self.score = score
+        self.ticket = ticket
+
+    def make_plan(self, steps: int) -> Plan:
+        return {}
+
+    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+        checkpoint = torch.load(self.ticket, map_location="cpu", weights_only=True, mmap=True)
+        packed = checkpoint["callbacks"][self.state_key]["masks"]
+        scores = {}
+        for name, weight in self._weights.items():
+            trained = checkpoint["state_dict"][f"network.{name}"].to(weight.device)
+            scores[name] = evaluate(self.score, weight=trained)
+            if packed:
+                scores[name].masked_fill_(~unpack(packed[name].to(weight.device), weight.shape), -torch.inf)
+        return self.budget.masks(scores)
+
+    def update(self, step: int, value: float) -> Masks:
+        raise AssertionError("a lottery ticket's plan is empty: its mask is static")

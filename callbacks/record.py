@@ -1,0 +1,87 @@
+"""What a run came to: metrics, sparsity, steps and time."""
+
+import time
+from collections.abc import Callable
+from typing import Any, final
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.sparsifier import Sparsifier
+
+
+@final
+class Record(Callback):
+    """Collects the numbers of a run's result.
+
+    Args:
+        sparsifier: knows the achieved sparsity.
+        begin: called once training is about to begin, when everything that was asked for has been found possible.
+    """
+
+    def __init__(self, sparsifier: Sparsifier, begin: Callable[[], None]) -> None:
+        self.sparsifier = sparsifier
+        self.begin = begin
+        self.seconds = 0.0
+        self.steps = 0
+        self.metrics: dict[str, float] = {}
+        self._since: float | None = None
+
+    def result(self, batch_size: int, ledger: dict[str, Any]) -> dict[str, Any]:
+        """Returns the part of the result that training decides.
+
+        Args:
+            batch_size: examples per optimizer step.
+            ledger: of the final masks.
+        """
+        rate = self.steps * batch_size / self.seconds if self.steps else 0.0
+        return {
+            "sparsity": {
+                "target": self.sparsifier.target,
+                "scope": ledger["scope"]["sparsity"],
+                "model": ledger["model"]["sparsity"],
+            },
+            "empty_tensors": ledger["empty"],
+            "metrics": self.metrics,
+            "steps": self.steps,
+            "examples_per_second": rate,
+            "seconds": self.seconds,
+        }
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.max_steps == 0:
+            self.begin()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin()
+        self._since = time.monotonic()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pause()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.monotonic()
+        self._collect(trainer)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._collect(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._pause()
+        self.steps = trainer.global_step
+
+    def state_dict(self) -> dict[str, Any]:
+        self._pause()
+        self._since = time.monotonic()
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+    def _pause(self) -> None:
+        if self._since is not None:
+            self.seconds += time.monotonic() - self._since
+            self._since = None
+
+    def _collect(self, trainer: Trainer) -> None:
+        evaluated = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.metrics |= {name: value for name, value in evaluated.items() if not name.startswith(("train/", "sparsity"))}

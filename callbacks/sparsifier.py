@@ -1,0 +1,174 @@
+"""The one callback that decides which weights are zero.
+
+It holds the masks, a dict of bool tensors (True = kept) keyed by the parameter names of the network, which stays a plain
+module. Pruned weights are zeroed in place when the masks change. From then on masked gradients and clean moments keep them at
+exactly zero in every torch optimizer, so that no pass over the weights is needed at a step.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from sparsity.ledger import empty
+from sparsity.masks import leaks, pack, unpack, zero_
+from sparsity.scope import Scope
+from sparsity.scores import Score, evaluate, needs
+
+log = logging.getLogger(__name__)
+
+Masks = dict[str, Tensor]
+Plan = dict[int, float]
+
+
+class Sparsifier(Callback, ABC):
+    """Keeps the weights of a scope masked and changes the masks when its plan says so.
+
+    Args:
+        scope: the weights that may be zeroed; None = none.
+        target: sparsity of the scope at the end of the plan.
+        seed: of the random draws, which use a generator of their own, seeded with (seed, step).
+    """
+
+    def __init__(self, scope: Scope | None, target: float, seed: int) -> None:
+        self.scope = scope
+        self.target = target
+        self.seed = seed
+        self.masks: Masks = {}
+        self.plan: Plan = {}
+        self.sparsity = 0.0
+        self._numel = self._kept = 0
+        self._weights: dict[str, Parameter] = {}
+        self._restored: dict[str, Any] | None = None
+
+    @abstractmethod
+    def make_plan(self, steps: int) -> Plan:
+        """Returns {optimizer step: value}: what happens when, in a run of so many steps."""
+
+    @abstractmethod
+    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+        """Returns the masks before the first step."""
+
+    @abstractmethod
+    def update(self, step: int, value: float) -> Masks:
+        """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
+
+    def scores(self, score: Score, step: int, gradients: Mapping[str, Tensor | None] | None = None) -> dict[str, Tensor]:
+        """Evaluates a score on every weight in scope, pruned ones included.
+
+        Args:
+            step: seeds the random draws together with the run's seed.
+            gradients: what a score that needs gradients looks at; those of the current step by default.
+        """
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        wanted = needs(score)
+        scored: dict[str, Tensor] = {}
+        for name, weight in self._weights.items():
+            inputs: dict[str, Any] = {"weight": weight.detach(), "generator": generator}
+            if "gradient" in wanted:
+                gradient = weight.grad if gradients is None else gradients[name]
+                inputs["gradient"] = torch.zeros_like(weight) if gradient is None else gradient
+            scored[name] = evaluate(score, **inputs)
+        return scored
+
+    @property
+    def settled(self) -> bool:
+        """Whether the target is reached, so that a checkpoint counts as sparse."""
+        return abs(self._kept - self._numel * (1 - self.target)) <= 1
+
+    # What follows is Lightning's side: when the above is called and what is kept true in between.
+
+    @property
+    def state_key(self) -> str:
+        return "Sparsifier"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
+            raise ValueError(f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if len(trainer.optimizers) > 1:
+            raise ValueError(f"masks need one optimizer, not {len(trainer.optimizers)}")
+        self._weights = self.scope.select(pl_module.network) if self.scope is not None else {}
+        self.plan = self.make_plan(pl_module.steps)
+        if trainer.ckpt_path is not None and self._restored is None:
+            raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
+        if self._restored is not None and (self._restored["masks"] or not self._weights):
+            self._set(self._unpacked(self._restored["masks"]))
+            self.check()
+        else:
+            self._set(self.first_masks(trainer, pl_module))
+            self._zero_weights()
+        self._restored = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for optimizer in trainer.optimizers:
+            for name, mask in self.masks.items():
+                _clean_moments(optimizer, self._weights[name], mask)
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        # Gradients are accumulated, all-reduced and unscaled here, and not yet clipped.
+        step = trainer.global_step
+        if step > 0 and step in self.plan:
+            old = self.masks
+            self._set(self.update(step, self.plan[step]))
+            for name, mask in self.masks.items():
+                _clean_moments(optimizer, self._weights[name], mask & old[name])
+            self._zero_weights()
+            pl_module.log("sparsity", self.sparsity)
+        for name, weight in self._weights.items():
+            if weight.grad is not None:
+                zero_(weight.grad, self.masks[name])
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.check()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.check()
+
+    def state_dict(self) -> dict[str, Any]:
+        self.check()
+        return {"masks": {name: pack(mask).cpu() for name, mask in self.masks.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._restored = state_dict
+
+    def check(self) -> None:
+        """Raises RuntimeError if a pruned weight is not exactly zero."""
+        leaking = {name: leaks(self._weights[name], mask) for name, mask in self.masks.items()}
+        for name, count in leaking.items():
+            if int(count):
+                raise RuntimeError(f"{int(count)} pruned weights of {name} are not zero")
+
+    def _set(self, masks: Masks) -> None:
+        self.masks = masks
+        self._numel = sum(mask.numel() for mask in masks.values())
+        self._kept = sum(int(mask.sum()) for mask in masks.values())
+        self.sparsity = 1 - self._kept / self._numel if masks else 0.0
+        for name in empty(masks):
+            log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
+
+    def _zero_weights(self) -> None:
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                zero_(weight, self.masks[name])
+
+    def _unpacked(self, packed: Mapping[str, Tensor]) -> Masks:
+        if packed.keys() != self._weights.keys():
+            odd = sorted(packed.keys() ^ self._weights.keys())[0]
+            raise ValueError(f"the checkpoint's masks are not those of this model and scope: {odd} is in one of them only")
+        return {name: unpack(packed[name].to(weight.device), weight.shape) for name, weight in self._weights.items()}
+
+
+def _clean_moments(optimizer: Optimizer, weight: Parameter, kept: Tensor) -> None:
+    """Zeroes what an optimizer remembers of a weight at the places that were not kept throughout."""
+    for value in optimizer.state.get(weight, {}).values():
+        if isinstance(value, Tensor) and value.shape == weight.shape:
+            zero_(value, kept)

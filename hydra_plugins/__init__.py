@@ -1,0 +1,1 @@
+"""Our Hydra plugins; Hydra finds them because the folder bears this name."""

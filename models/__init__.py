@@ -1,0 +1,1 @@
+"""Pretrained or random networks with their tokenizers: transformers, never lightning."""

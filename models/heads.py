@@ -1,0 +1,24 @@
+"""The small new network on top of a pretrained encoder: how its weights start and what it drops."""
+
+from torch import nn
+from transformers import PreTrainedModel
+
+
+def linear_default(module: nn.Module) -> None:
+    """Draws a Linear layer anew as torch and fairseq do: weights and biases uniform within +-1/sqrt(fan_in)."""
+    if isinstance(module, nn.Linear):
+        module.reset_parameters()
+
+
+def set_dropout(network: PreTrainedModel, probability: float) -> None:
+    """Sets the dropout of the head.
+
+    Most heads read `classifier_dropout` from the config when they are built. RoBERTa's multiple-choice head reads the
+    encoder's `hidden_dropout_prob` instead, so its layer is set here, and again after each load.
+    """
+    network.config.classifier_dropout = probability
+    heads = [child for name, child in network.named_children() if name != network.base_model_prefix]
+    for head in heads:
+        for module in head.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = probability

@@ -1,0 +1,173 @@
+"""A pretrained BERT or RoBERTa from a local folder or the hub; whatever does not fit is refused in one sentence."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+from models.heads import set_dropout
+from models.hub import offline_if_unreachable
+
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
+UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, SafetensorError)
+
+
+@final
+class Pretrained:
+    """Network and tokenizer of a pretrained model, in float32 whatever the file holds.
+
+    Args:
+        name: a local folder as `save_pretrained` writes it, or a name on the hub.
+        dropout: of hidden states and attention; None keeps the model's own.
+        head_dropout: before the classifier; None keeps the model's own.
+        head_init: draws the weights of one layer anew. It is applied to each layer of a new head: the classifier and,
+            for RoBERTa, the pooler, which its pretraining does not use. None leaves the initialisation of transformers.
+
+    Raises:
+        FileNotFoundError: `name` is a path, and the folder or a file in it is missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dropout: float | None = None,
+        head_dropout: float | None = None,
+        head_init: Callable[[nn.Module], None] | None = None,
+    ) -> None:
+        path = Path(name).expanduser()
+        self.name = str(path) if path.is_dir() else name
+        self.local = path.is_dir()
+        self.dropout = dropout
+        self.head_dropout = head_dropout
+        self.head_init = head_init
+        if self.local:
+            _check_folder(path)
+        elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
+            raise FileNotFoundError(f"model.name={name} is not a folder; pass a model's folder or its name on the hub")
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's fast tokenizer.
+
+        Raises:
+            ValueError: it cannot be read, or has no vocabulary.
+        """
+        with self._reading("tokenizer"):
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.name, use_fast=True)
+        # Without vocabulary files transformers silently makes a tokenizer that knows its special tokens only.
+        if len(tokenizer) <= len(tokenizer.all_special_ids):
+            raise ValueError(f"model '{self.name}' has a tokenizer without vocabulary; add {' or '.join(VOCABULARIES)}")
+        return tokenizer
+
+    def build(self, auto_class: Any, **config: Any) -> PreTrainedModel:
+        """The network with the head of `auto_class`, one of transformers' AutoModelFor classes.
+
+        `config` overrides entries of the model's config. New weights come from torch's global generator.
+
+        Raises:
+            ValueError: the model cannot be read, is neither BERT nor RoBERTa, or its encoder weights do not fit.
+        """
+        with self._reading("config"):
+            settings = AutoConfig.from_pretrained(self.name)
+        if settings.model_type not in FAMILIES:
+            raise ValueError(
+                f"model '{self.name}' is of the type {settings.model_type}; supported are {', '.join(FAMILIES)}"
+            )
+        for key, value in (self._dropouts() | config).items():
+            setattr(settings, key, value)
+        with self._reading("weights"):
+            network, report = auto_class.from_pretrained(
+                self.name,
+                config=settings,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
+        missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+        self._check_encoder(network, missing, report["unexpected_keys"])
+        if self.head_init is not None:
+            for layer in new_head(network, missing):
+                self.head_init(layer)
+        if self.head_dropout is not None:
+            set_dropout(network, self.head_dropout)
+        trained: PreTrainedModel = network.train()
+        return trained
+
+    def _dropouts(self) -> dict[str, float]:
+        dropouts: dict[str, float] = {}
+        if self.dropout is not None:
+            dropouts |= {"hidden_dropout_prob": self.dropout, "attention_probs_dropout_prob": self.dropout}
+        if self.head_dropout is not None:
+            dropouts |= {"classifier_dropout": self.head_dropout}
+        return dropouts
+
+    def _check_encoder(self, network: PreTrainedModel, missing: set[str], unexpected: set[str]) -> None:
+        for problem, keys in (("lacks or has in another shape", missing), ("has in excess", unexpected)):
+            encoder = sorted(key for key in keys if _of_encoder(key, network.base_model_prefix))
+            if encoder:
+                raise ValueError(
+                    f"model '{self.name}' {problem} {len(encoder)} encoder weights ({encoder[0]} first):"
+                    f" its config.json does not describe its weights"
+                )
+
+    @contextmanager
+    def _reading(self, part: str) -> Iterator[None]:
+        """Reads quietly and, where there is no network, at once; any failure becomes one sentence."""
+        verbosity = logging.get_verbosity()
+        bars = logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        if self.local:
+            logging.disable_progress_bar()
+        with nullcontext(False) if self.local else offline_if_unreachable() as offline:
+            try:
+                yield
+            except UNREADABLE as error:
+                if offline and isinstance(error, OSError):
+                    raise ValueError(
+                        f"model '{self.name}' is not in the local cache and the hub cannot be reached; connect, or pass"
+                        f" model.name=<local folder>"
+                    ) from error
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise ValueError(f"model '{self.name}': its {part} cannot be read ({reason})") from error
+            finally:
+                logging.set_verbosity(verbosity)
+                if bars:
+                    logging.enable_progress_bar()
+
+
+def new_head(network: PreTrainedModel, missing: set[str]) -> list[nn.Module]:
+    """The layers of the head that the checkpoint does not have.
+
+    RoBERTa's pooler counts as new whenever the classifier is: some of its checkpoints carry one that was never trained.
+    """
+    prefix = f"{network.base_model_prefix}."
+    if all(key.startswith(prefix) for key in missing):
+        return []
+    owners = {key.rpartition(".")[0] for key in missing}
+    pooler = f"{prefix}pooler.dense"
+    if network.config.model_type != "bert":
+        owners.add(pooler)
+    return [module for name, module in network.named_modules() if name in owners]
+
+
+def _of_encoder(key: str, prefix: str) -> bool:
+    """Whether a weight belongs to embeddings or layers. Buffers of positions, which old files hold, do not count."""
+    part = key.removeprefix(f"{prefix}.")
+    return part.startswith(("embeddings.", "encoder.")) and not part.endswith("_ids")
+
+
+def _check_folder(folder: Path) -> None:
+    needed = {"config": ("config.json",), "weights": WEIGHTS, "tokenizer vocabulary": VOCABULARIES}
+    for part, names in needed.items():
+        if not any((folder / name).is_file() for name in names):
+            raise FileNotFoundError(
+                f"model.name={folder} is not a whole model: it has no {part} ({', '.join(names)}); pass a folder that"
+                f" save_pretrained wrote for model and tokenizer"
+            )

@@ -1,0 +1,134 @@
+"""A run on disk: its folder, its lock and its result.
+
+The folder's files are a contract with whatever reads them:
+
+    config.yaml   the resolved config       checkpoints/   last.ckpt and best.ckpt
+    result.json   written last, atomically  model/         the final model and its tokenizer, as transformers saves them
+    metrics.csv   the training curves       ledger.json    per-tensor counts
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+from omegaconf import DictConfig, OmegaConf
+
+from runs.identity import run_id
+from runs.versions import versions
+
+
+class TrainingFailed(RuntimeError):
+    """Training had begun when something went wrong, so that a traceback says more than a sentence."""
+
+
+@final
+class Run:
+    """One training (or evaluation) with a given config."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def id(self) -> str:
+        """The run's name, unique to what it computes."""
+        return run_id(self.config)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.root) / self.id
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest training state; it is there once training has gone on for a while."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The stored result, or None where there is none yet.
+
+        Raises:
+            ValueError: the file is not a result.
+        """
+        path = self.folder / "result.json"
+        if not path.exists():
+            return None
+        try:
+            result: dict[str, Any] = json.loads(path.read_text())
+            result["status"]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise ValueError(f"{path} is not a result; delete it to run this again") from None
+        return result
+
+    @property
+    def finished(self) -> bool:
+        result = self.result
+        return result is not None and result["status"] == "completed"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a training state without a result is there to go on from."""
+        return self.result is None and self.checkpoint.exists()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the run; another process that wants it waits. The lock goes with the process, however that dies."""
+        path = Path(self.config.root) / ".locks" / f"{self.id}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for {self.id}, which another process is running", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def carry_out(self, train: Callable[[Callable[[], None]], Mapping[str, Any]], started_from: str | None) -> None:
+        """Trains in the run's folder, which is made fresh unless the run was interrupted, and writes the result.
+
+        An error before training begins is a mistake in what was asked: the folder is taken away again, so that nothing is
+        left that looks like a run. An error afterwards is written down as the result.
+
+        Args:
+            train: returns the numbers of the result; it calls its argument when training begins.
+            started_from: id of the run that this one starts from.
+
+        Raises:
+            TrainingFailed: an error after training has begun.
+        """
+        resumed, begun = self.interrupted, False
+        if not resumed:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+        def begin() -> None:
+            nonlocal begun
+            begun = True
+            OmegaConf.save(self.config, self.folder / "config.yaml", resolve=True)
+
+        config = self.config
+        names = {"task": config.task.name, "model": config.model.name, "method": config.method.name, "seed": config.seed}
+        always = {**names, "started_from": started_from, "versions": versions()}
+        try:
+            numbers = train(begin)
+        except Exception as error:
+            if begun:
+                text = f"{type(error).__name__}: {error}"
+                self.write("result.json", {"status": "failed", **always, "error": text})
+                raise TrainingFailed(f"{self.id} failed: {text}") from error
+            if not resumed:
+                shutil.rmtree(self.folder)
+            raise
+        self.write("result.json", {"status": "completed", **always, **numbers})
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Writes a JSON file of the folder atomically."""
+        path = self.folder / name
+        partial = path.with_name(f".{name}.{os.getpid()}")
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+        os.replace(partial, path)

@@ -1,0 +1,89 @@
+"""The identity of a run: a hash of everything that can change its numbers, and of nothing else.
+
+Where things lie, which logger listens and which device computes are left out; the content of local data and model files
+counts instead of their paths. Top-level keys count through the nodes that refer to them, so that, say, the scope is part of
+the identity of a pruned run and not of a dense one.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+HASHED = ("task", "model", "method", "optim", "trainer", "seed", "batch_size", "steps", "epochs", "stop_step")
+PLACES = {
+    "trainer": {
+        "accelerator",
+        "devices",
+        "num_nodes",
+        "log_every_n_steps",
+        "enable_progress_bar",
+        "enable_model_summary",
+        "profiler",
+    }
+}
+
+
+def identity(config: DictConfig) -> str:
+    """Returns ten hexadecimal digits that name the numbers a config leads to.
+
+    Raises:
+        FileNotFoundError: `task.data_dir` does not exist.
+    """
+    resolved: Any = OmegaConf.to_container(config, resolve=True)
+    counted = {key: _without(resolved[key], PLACES.get(key, set())) for key in HASHED}
+    if data_dir := resolved["task"].get("data_dir"):
+        if not os.path.isdir(data_dir):
+            raise FileNotFoundError(f"task.data_dir={data_dir} is not a folder")
+        counted = _replace(counted, data_dir, folder_digest(data_dir))
+    name = resolved["model"].get("name")
+    if name and os.path.isdir(name):
+        counted = _replace(counted, name, folder_digest(name))
+    text = json.dumps(counted, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def run_id(config: DictConfig) -> str:
+    """Returns the folder name of a run: task, model, method, sparsity and seed for people, the identity for certainty."""
+    parts = [
+        _slug(config.task.name),
+        _slug(Path(config.model.name).name),
+        _slug(config.method.name),
+        f"s{config.sparsity:.4g}",
+        f"seed{config.seed}",
+        identity(config),
+    ]
+    return "-".join(parts)
+
+
+@cache
+def folder_digest(folder: str) -> str:
+    """Returns a digest of the names and contents of the files directly in a folder, hidden ones left out."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")):
+        digest.update(path.name.encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _without(node: Any, left_out: set[str]) -> Any:
+    return {k: v for k, v in node.items() if k not in left_out} if isinstance(node, Mapping) else node
+
+
+def _replace(node: Any, old: str, new: str) -> Any:
+    if isinstance(node, Mapping):
+        return {key: _replace(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replace(value, old, new) for value in node]
+    return new if node == old else node
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("_")

@@ -1,0 +1,156 @@
+"""The typed schema of a composed config: which keys a run has, their types and ranges.
+
+A group file is a constructor call (see :mod:`runs.calls`); the two groups that are more than one call, task and method,
+have a schema of their own. Everything here raises ``ValueError`` with one sentence that names the key.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from types import NoneType
+from typing import Any, get_args
+
+from omegaconf import DictConfig, OmegaConf
+
+from runs.calls import Call, check_calls
+from runs.nearest import nearest
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """`task`: what is learned."""
+
+    name: str
+    data: Call
+    module: Call
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True)
+class MethodSettings:
+    """`method`: where a run starts and what decides its masks."""
+
+    name: str
+    start: Call
+    sparsifier: Call
+    retrain_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The top level of a config."""
+
+    task: TaskSettings
+    model: Call
+    method: MethodSettings
+    budget: Call
+    scope: Call
+    distribution: Call
+    optim: Call
+    trainer: Call
+    logger: Call
+    sparsity: float
+    seed: int
+    lr: float
+    batch_size: int
+    steps: int | None
+    epochs: float | None
+    stop_step: int | None
+    checkpoint_every: float
+    root: str
+
+
+RANGES = {
+    "sparsity": (lambda v: 0 <= v < 1, "must be at least 0 and below 1"),
+    "seed": (lambda v: 0 <= v < 2**32, "must be between 0 and 2**32 - 1"),
+    "lr": (lambda v: 0 < v < math.inf, "must be positive"),
+    "batch_size": (lambda v: v >= 1, "must be at least 1"),
+    "steps": (lambda v: v >= 0, "must be at least 0"),
+    "epochs": (lambda v: 0 < v < math.inf, "must be positive"),
+    "stop_step": (lambda v: v >= 1, "must be at least 1"),
+    "checkpoint_every": (lambda v: v >= 0, "must be at least 0 seconds"),
+    "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
+}
+
+
+def check(config: DictConfig) -> None:
+    """Checks a composed config without importing what it names.
+
+    Raises:
+        ValueError: a key is unknown or missing, a value has the wrong type or is out of range, or a ``_target_`` of
+            ours is called with an argument that it does not have.
+    """
+    resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    _check_keys(resolved, Settings, "")
+    for key, (holds, rule) in RANGES.items():
+        value = resolved
+        for part in key.split("."):
+            value = value.get(part) if value is not None else None
+        if value is not None and not holds(value):
+            raise ValueError(f"{key}={value} {rule}")
+    if (resolved["steps"] is None) == (resolved["epochs"] is None):
+        raise ValueError("give either steps=<optimizer steps> or epochs=<passes over the training data>")
+    if resolved["stop_step"] is not None and resolved["steps"] is not None:
+        if resolved["stop_step"] > resolved["steps"]:
+            raise ValueError(f"stop_step={resolved['stop_step']} is beyond the last step, steps={resolved['steps']}")
+    data_dir = resolved["task"].get("data_dir")
+    if data_dir is not None and data_dir not in resolved["task"]["data"].values():
+        raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")
+    check_calls(resolved)
+
+
+def settle_length(config: DictConfig, typed: list[str]) -> None:
+    """Lets the length that the user typed, steps or epochs, replace the other one, which a task or experiment set.
+
+    Args:
+        typed: the overrides of the command line.
+
+    Raises:
+        ValueError: both were typed.
+    """
+    lengths = [key for key in ("steps", "epochs") if any(o.lstrip("+").split("=")[0] == key for o in typed)]
+    if len(lengths) == 2 and config.steps is not None and config.epochs is not None:
+        raise ValueError("steps and epochs are two ways to say one thing: give one of them")
+    if lengths == ["steps"]:
+        config.epochs = None
+    elif lengths == ["epochs"]:
+        config.steps = None
+
+
+def training_steps(config: DictConfig, examples: int) -> int:
+    """Returns the optimizer steps of a run whose task has so many training examples."""
+    if config.method.get("retrain_steps") is not None:
+        return int(config.method.retrain_steps)
+    if config.steps is not None:
+        return int(config.steps)
+    return math.ceil(config.epochs * examples / config.batch_size)
+
+
+def _check_keys(node: Mapping[str, Any], schema: type, prefix: str) -> None:
+    known = {field.name: field for field in fields(schema)}
+    for key in node:
+        if key not in known:
+            raise ValueError(f"unknown key '{prefix}{key}'{nearest(key, known)}")
+    for key, field in known.items():
+        if key not in node:
+            if field.default is MISSING:
+                raise ValueError(f"'{prefix}{key}' is missing")
+        else:
+            _check_type(prefix + key, node[key], field.type)
+
+
+def _check_type(key: str, value: Any, kind: Any) -> None:
+    if kind in (TaskSettings, MethodSettings):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"'{key}' must be a group: {key}=<name of a file in conf/{key}>")
+        _check_keys(value, kind, f"{key}.")
+        return
+    if kind is Call:
+        if not isinstance(value, Mapping) or "_target_" not in value:
+            raise ValueError(f"'{key}' must be a constructor call with a _target_, not {value!r}")
+        return
+    allowed = get_args(kind) or (kind,)
+    accepted = allowed + ((int,) if float in allowed else ())
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        names = " or ".join({float: "a number", int: "a whole number", str: "text"}[k] for k in allowed if k is not NoneType)
+        raise ValueError(f"{key}={value} must be {names}")

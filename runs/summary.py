@@ -1,0 +1,19 @@
+"""The last lines of a run on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+
+def summary(result: dict[str, Any], folder: Path) -> str:
+    """Returns a small table: metrics, sparsity of scope and model, steps, time and the run's folder."""
+    sparsity = result["sparsity"]
+    rows = [(name, f"{value:.4f}") for name, value in sorted(result["metrics"].items())]
+    rows += [
+        ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
+        ("steps", f"{result['steps']}"),
+        ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
+        ("folder", str(folder)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    title = f"{result['task']}  {result['model']}  {result['method']}  seed {result['seed']}"
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])

@@ -1,0 +1,51 @@
+"""How sparse a network is, tensor by tensor, in its scope and as a whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def ledger(network: nn.Module, masks: Mapping[str, Tensor], target: float) -> dict[str, Any]:
+    """Returns the counts of a masked network, ready for JSON.
+
+    Weights count as zero where a mask says so, never because of their value. Tied weights count once.
+
+    Args:
+        network: the masked one; all its parameters count in "model", also those out of scope.
+        masks: by parameter name.
+        target: sparsity that the scope should have.
+
+    Returns:
+        {"scope": {"numel", "kept", "sparsity", "target"}, "model": {"numel", "kept", "sparsity"},
+        "tensors": [{"name", "shape", "numel", "kept", "sparsity"}], "empty": names without a kept weight}.
+    """
+    counts = _counts(masks)
+    tensors = [
+        {"name": name, "shape": list(mask.shape), **_line(mask.numel(), counts[name])} for name, mask in masks.items()
+    ]
+    numel, kept = sum(mask.numel() for mask in masks.values()), sum(counts.values())
+    model = sum(parameter.numel() for parameter in network.parameters())
+    return {
+        "scope": {**_line(numel, kept), "target": target},
+        "model": _line(model, model - (numel - kept)),
+        "tensors": tensors,
+        "empty": empty(masks),
+    }
+
+
+def empty(masks: Mapping[str, Tensor]) -> list[str]:
+    """Returns the names of the tensors that have no kept weight: nothing passes through them."""
+    return [name for name, kept in _counts(masks).items() if kept == 0]
+
+
+def _counts(masks: Mapping[str, Tensor]) -> dict[str, int]:
+    """Returns the number of kept weights by name, with one wait for the device."""
+    if not masks:
+        return {}
+    return dict(zip(masks, torch.stack([mask.count_nonzero() for mask in masks.values()]).tolist(), strict=True))
+
+
+def _line(numel: int, kept: int) -> dict[str, Any]:
+    return {"numel": numel, "kept": kept, "sparsity": (numel - kept) / numel if numel else 0.0}

@@ -1,0 +1,132 @@
+"""From texts to token ids: two texts become one sequence, and each distinct text is tokenized once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """Encoded texts, one list of ids each. `types` are their token type ids, where the tokenizer has any."""
+
+    ids: list[list[int]]
+    types: list[list[int]] | None
+
+
+Encode = Callable[[PreTrainedTokenizerBase, Sequence[str], Sequence[str] | None, int], Sequences]
+
+
+def pair(
+    tokenizer: PreTrainedTokenizerBase, firsts: Sequence[str], seconds: Sequence[str] | None, max_length: int
+) -> Sequences:
+    """Encodes texts or pairs of texts in the tokenizer's own format, cut to `max_length` tokens "longest first".
+
+    BERT: `[CLS] first [SEP] second [SEP]`; RoBERTa: `<s> first </s></s> second </s>`.
+
+    Raises:
+        ValueError: `max_length` leaves no room for text.
+    """
+    return _join(tokenizer, _frame(tokenizer, seconds is not None), firsts, seconds, max_length)
+
+
+def single_separator(
+    tokenizer: PreTrainedTokenizerBase, firsts: Sequence[str], seconds: Sequence[str] | None, max_length: int
+) -> Sequences:
+    """Like `pair`, with one separator between the two texts whatever the tokenizer's own format.
+
+    This is how fairseq encodes CommonsenseQA for RoBERTa: `<s> Q: ... </s> A: ... </s>`. For BERT it equals `pair`.
+
+    Raises:
+        ValueError: `max_length` leaves no room for text.
+    """
+    own = _frame(tokenizer, seconds is not None)
+    middle = [tokenizer.sep_token_id] if seconds is not None else []
+    frame = _Frame([tokenizer.cls_token_id], middle, [tokenizer.sep_token_id], own.last_type)
+    return _join(tokenizer, frame, firsts, seconds, max_length)
+
+
+def positions(config: PretrainedConfig) -> int:
+    """The longest sequence that the position table allows: 512 for BERT, and for RoBERTa with its table of 514."""
+    if config.model_type == "bert":
+        return int(config.max_position_embeddings)
+    # RoBERTa's positions start behind the padding index.
+    return int(config.max_position_embeddings) - int(config.pad_token_id) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The special tokens before, between and behind the texts, and the token type of the last text, if it has one."""
+
+    before: list[int]
+    between: list[int]
+    behind: list[int]
+    last_type: int | None
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.between) + len(self.behind)
+
+
+def _frame(tokenizer: PreTrainedTokenizerBase, two: bool) -> _Frame:
+    """The tokenizer's own frame, read off an encoding of two words."""
+    encoded = tokenizer("a", "b") if two else tokenizer("a")
+    ids: list[int] = encoded["input_ids"]
+    owners: list[int | None] = encoded.sequence_ids(0)
+    first = [place for place, owner in enumerate(owners) if owner == 0]
+    last = [place for place, owner in enumerate(owners) if owner == 1] or first
+    types: list[int] | None = encoded.get("token_type_ids")
+    return _Frame(
+        before=ids[: first[0]],
+        between=ids[first[-1] + 1 : last[0]],
+        behind=ids[last[-1] + 1 :],
+        last_type=None if types is None else types[last[0]],
+    )
+
+
+def _join(
+    tokenizer: PreTrainedTokenizerBase,
+    frame: _Frame,
+    firsts: Sequence[str],
+    seconds: Sequence[str] | None,
+    max_length: int,
+) -> Sequences:
+    room = max_length - len(frame)
+    if room < (1 if seconds is None else 2):
+        raise ValueError(f"max_length={max_length} leaves no room beside {len(frame)} special tokens; raise it")
+    tokens = _tokens(tokenizer, [*firsts, *(seconds or ())])
+    ids: list[list[int]] = []
+    types: list[list[int]] = []
+    for index, text in enumerate(firsts):
+        first = tokens[text]
+        second = [] if seconds is None else tokens[seconds[index]]
+        if len(first) + len(second) > room:
+            keep_first, keep_second = longest_first(len(first), len(second), room)
+            first, second = first[:keep_first], second[:keep_second]
+        head = [*frame.before, *first, *frame.between]
+        tail = [*second, *frame.behind]
+        ids.append(head + tail)
+        types.append([0] * len(head) + [frame.last_type or 0] * len(tail))
+    return Sequences(ids, None if frame.last_type is None else types)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> dict[str, list[int]]:
+    distinct = list(dict.fromkeys(texts))
+    if not distinct:
+        return {}
+    # verbose=False: a text longer than the model is no news here, it is cut afterwards.
+    encoded = tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
+    return dict(zip(distinct, encoded, strict=True))
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens to keep of two texts: the longer one is cut until both are equal, then both.
+
+    An odd token that remains goes to the longer text, as in the `tokenizers` library.
+    """
+    if first + second <= room:
+        return first, second
+    short = min(first, second, room // 2)
+    long = room - short
+    return (long, short) if first > second else (short, long)

@@ -1,0 +1,101 @@
+"""Multiple choice: each choice is encoded with the question and scored by a forward of its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
+
+from tasks.batches import Batch, Example, choices
+from tasks.encoding import Encode, pair
+from tasks.optim import Optim
+from tasks.rows import Question
+from tasks.task import Model, Task, room
+
+
+@final
+class MultipleChoice(Task):
+    """Chooses one of two or more answers; their number may differ from row to row.
+
+    Args:
+        data: questions by split.
+        model: where the network and the tokenizer come from.
+        optim, batch_size, steps, seed, accumulate: see `Task`; `batch_size` counts questions.
+        question: template of the first text, with {} for the question.
+        choice: template of the second text, with {} for the choice.
+        encode: joins the two texts.
+        max_length: most tokens per sequence; None allows what the model does.
+
+    Raises:
+        ValueError: a template has no {}, or a row has no label.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Sequence[Question]],
+        model: Model,
+        optim: Optim,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        accumulate: int = 1,
+        question: str = "{}",
+        choice: str = "{}",
+        encode: Encode = pair,
+        max_length: int | None = None,
+    ) -> None:
+        for key, template in {"question": question, "choice": choice}.items():
+            if template.count("{}") != 1:
+                raise ValueError(f"task.module.{key}={template!r} does not have {{}} exactly once, for the text")
+        network, tokenizer = model.build(AutoModelForMultipleChoice), model.tokenizer()
+        most = max((len(row.choices) for rows in data.values() for row in rows), default=2)
+        templates = (question, choice)
+        length = room(network, max_length)
+        super().__init__(
+            network=network,
+            tokenizer=tokenizer,
+            examples={split: encoded(tokenizer, rows, templates, encode, length) for split, rows in data.items()},
+            collate=choices,
+            metrics={"accuracy": MulticlassAccuracy(num_classes=most, average="micro")},
+            optim=optim,
+            batch_size=batch_size,
+            steps=steps,
+            seed=seed,
+            accumulate=accumulate,
+        )
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Scores of the choices, shape (batch, most choices); -inf where a row has fewer."""
+        present = batch["present"]
+        inputs = {name: tensor for name, tensor in batch.items() if name not in ("present", "labels")}
+        scores: Tensor = self.network(**inputs).logits.flatten()
+        return scores.new_full(present.shape, float("-inf")).masked_scatter(present, scores)
+
+
+def encoded(
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Question],
+    templates: tuple[str, str],
+    encode: Encode,
+    max_length: int,
+) -> list[Example]:
+    """Examples with one sequence per choice.
+
+    Raises:
+        ValueError: a row has no label.
+    """
+    question, choice = templates
+    # Not str.format: a text may have braces of its own.
+    firsts = [question.replace("{}", row.text) for row in rows for _ in row.choices]
+    seconds = [choice.replace("{}", text) for row in rows for text in row.choices]
+    both = encode(tokenizer, firsts, seconds, max_length)
+    examples = []
+    start = 0
+    for row in rows:
+        if row.label is None:
+            raise ValueError(f"question {row.id} has no label; leave its split out of the data")
+        end = start + len(row.choices)
+        examples.append(Example(both.ids[start:end], None if both.types is None else both.types[start:end], row.label))
+        start = end
+    return examples

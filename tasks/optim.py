@@ -1,0 +1,75 @@
+"""Optimizer and learning-rate schedule: which parameters decay, and how the rate rises and falls over the run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import get_linear_schedule_with_warmup, get_polynomial_decay_schedule_with_warmup
+
+
+@final
+@dataclass(frozen=True)
+class Optim:
+    """How a network is optimized.
+
+    Args:
+        optimizer: makes the optimizer from parameter groups; its weight decay is that of the weight matrices.
+        schedule: makes the schedule from the optimizer and the number of optimizer steps of the run.
+        decay_biases_and_norms: whether biases and LayerNorms decay as well (fairseq decays everything).
+    """
+
+    optimizer: Callable[[list[dict[str, Any]]], Optimizer]
+    schedule: Callable[[Optimizer, int], LRScheduler]
+    decay_biases_and_norms: bool = False
+
+    def build(self, network: nn.Module, steps: int) -> tuple[Optimizer, LRScheduler]:
+        """Optimizer over the trainable parameters of `network`, and its schedule over `steps` optimizer steps."""
+        optimizer = self.optimizer(parameter_groups(network, self.decay_biases_and_norms))
+        return optimizer, self.schedule(optimizer, steps)
+
+
+def parameter_groups(network: nn.Module, decay_biases_and_norms: bool) -> list[dict[str, Any]]:
+    """The trainable parameters: all in one group, or biases and LayerNorms in a second one without weight decay.
+
+    Raises:
+        ValueError: nothing is trainable.
+    """
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise ValueError("no parameter of the network is trainable; choose another tuning")
+    if decay_biases_and_norms:
+        return [{"params": trainable}]
+    # Biases and the gains of LayerNorms are the parameters with one dimension.
+    matrices = [parameter for parameter in trainable if parameter.ndim > 1]
+    vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def linear(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler:
+    """Rises linearly over the fraction `warmup` of the steps, then falls linearly to 0 at the last.
+
+    Raises:
+        ValueError: `warmup` is not within 0 and 1.
+    """
+    return get_linear_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup), steps)
+
+
+def polynomial(optimizer: Optimizer, steps: int, warmup: float, power: float = 1.0, end: float = 0.0) -> LRScheduler:
+    """Rises linearly over the fraction `warmup`, then falls as `(1 - progress) ** power` to the learning rate `end`.
+
+    Raises:
+        ValueError: `warmup` is not within 0 and 1.
+    """
+    return get_polynomial_decay_schedule_with_warmup(
+        optimizer, _warmup_steps(steps, warmup), steps, lr_end=end, power=power
+    )
+
+
+def _warmup_steps(steps: int, warmup: float) -> int:
+    if not 0.0 <= warmup <= 1.0:
+        raise ValueError(f"optim.schedule.warmup={warmup} is not a fraction of the steps between 0 and 1")
+    return round(warmup * steps)

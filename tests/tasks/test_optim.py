@@ -1,0 +1,76 @@
+"""Which parameters decay, and the learning rate at each step."""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from tasks.optim import Optim, linear, parameter_groups, polynomial
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Embedding(5, 2))
+
+
+def rates(schedule: Callable[[Optimizer, int], LRScheduler], steps: int) -> list[float]:
+    optimizer, scheduler = Optim(partial(AdamW, lr=1.0, fused=True), schedule).build(network(), steps)
+    found = []
+    for _ in range(steps):
+        found.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    return [*found, scheduler.get_last_lr()[0]]
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    optimizer, _ = Optim(partial(AdamW, lr=1.0, weight_decay=0.1), partial(linear, warmup=0.0)).build(network(), 5)
+    decays = {tuple(p.shape): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decays == {(4, 3): 0.1, (5, 2): 0.1, (4,): 0.0}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 5
+
+
+def test_everything_decays_where_told() -> None:
+    optim = Optim(partial(AdamW, lr=1.0, weight_decay=0.1), partial(linear, warmup=0.0), decay_biases_and_norms=True)
+    optimizer, _ = optim.build(network(), 5)
+    assert [(len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups] == [(5, 0.1)]
+
+
+def test_frozen_parameters_and_empty_groups_are_left_out() -> None:
+    biases_only = network()
+    for parameter in biases_only.parameters():
+        parameter.requires_grad = parameter.ndim == 1
+    assert [len(group["params"]) for group in parameter_groups(biases_only, False)] == [3]
+
+
+def test_linear() -> None:
+    assert rates(partial(linear, warmup=0.2), 10) == pytest.approx(
+        [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0]
+    )
+
+
+def test_polynomial() -> None:
+    assert rates(partial(polynomial, warmup=0.0, power=2.0, end=0.2), 4) == pytest.approx([1, 0.65, 0.4, 0.25, 0.2])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+def test_short_runs(steps: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert rates(partial(linear, warmup=0.06), steps)[-1] == 0.0
+
+
+@pytest.mark.parametrize("schedule", [linear, polynomial])
+@pytest.mark.parametrize("warmup", [-0.1, 150])
+def test_illegal_warmup(schedule: Callable[..., LRScheduler], warmup: float) -> None:
+    with pytest.raises(ValueError, match=f"warmup={warmup} is not a fraction"):
+        schedule(torch.optim.SGD(network().parameters(), lr=1.0), 10, warmup=warmup)
+
+
+def test_illegal_nothing_to_train() -> None:
+    with pytest.raises(ValueError, match="no parameter of the network is trainable"):
+        parameter_groups(network().requires_grad_(False), False)

@@ -1,0 +1,95 @@
+"""Trains one sparse model, or with -m a sweep of them; README.md says how, --help what can be set."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from runs.errors import sentences
+from runs.folder import Run
+from runs.settings import check, settle_length, training_steps
+from runs.summary import summary
+
+
+def obtain(config: DictConfig) -> Run:
+    """Returns the finished run of a config: reused, resumed or trained, after the runs that it starts from."""
+    run = Run(config)
+    with run.lock():
+        if not run.finished:
+            origins = {role: obtain(needed) for role, needed in instantiate(config.method.start).needs(config).items()}
+            checkpoints = {role: origin.checkpoint for role, origin in origins.items()}
+            started_from = next((origin.id for origin in origins.values()), None)
+            run.carry_out(lambda begin: train(run, checkpoints, begin), started_from)
+    return run
+
+
+def train(run: Run, origins: dict[str, Path], begin: Callable[[], None]) -> dict[str, Any]:
+    """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
+    import torch  # what follows takes seconds to import, for which finished runs and wrong commands do not wait
+    from lightning.pytorch import seed_everything
+
+    from callbacks.fit import fit
+    from callbacks.wandb_run import close
+    from sparsity.ledger import ledger
+
+    config = run.config
+    data, model, optim = build(config.task.data), build(config.model), build(config.optim)
+    seed_everything(config.seed, verbose=False)
+    module = build(config.task.module)(
+        data=data,
+        model=model,
+        optim=optim,
+        steps=training_steps(config, len(data["train"])),
+        batch_size=config.batch_size,
+        accumulate=config.trainer.accumulate_grad_batches,
+        seed=config.seed,
+    )
+    if "weights" in origins:
+        module.load_state_dict(torch.load(origins["weights"], weights_only=True, mmap=True)["state_dict"])
+    sparsifier = build(config.method.sparsifier, **{role: str(path) for role, path in origins.items() if role == "ticket"})
+    labels = {"task": config.task.name, "model": config.model.name, "method": config.method.name}
+    loggers = build(config.logger)(run.id, run.folder, labels, OmegaConf.to_container(config, resolve=True))
+    numbers: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    try:
+        record = fit(
+            build(config.trainer),
+            module,
+            sparsifier,
+            run.folder,
+            loggers=loggers,
+            resume=run.checkpoint if run.interrupted else origins.get("state"),
+            stop_step=config.stop_step,
+            checkpoint_every=config.checkpoint_every,
+            begin=begin,
+        )
+        module.save(run.folder / "model")
+        counts = ledger(module.network, sparsifier.masks, sparsifier.target)
+        run.write("ledger.json", counts)
+        numbers = record.result(config.batch_size, counts)
+    finally:
+        close(loggers, numbers, counts)
+    return numbers
+
+
+def build(node: DictConfig, **more: Any) -> Any:
+    """Calls what a config node names, with plain containers."""
+    return instantiate(node, **more, _convert_="all")
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> None:
+    with sentences():
+        settle_length(config, HydraConfig.get().overrides.task)
+        check(config)
+        run = obtain(config)
+        print(summary(run.result, run.folder))
+
+
+if __name__ == "__main__":
+    with sentences():
+        main()
