@@ -64,7 +64,9 @@ def main() -> None:
         theirs.append(times[smc])
         ratios.append(times[smc] / times[top])
     print(f"{numel:,} weights, 80 % sparsity, {arguments.rounds} rounds")
-    print(f"SMC-Bench {median(theirs):.3f} s, exact selection {median(ours):.3f} s ({median(ours) / numel * 1e9:.1f} ns a weight)")
+    print(
+        f"SMC-Bench {median(theirs):.3f} s, exact selection {median(ours):.3f} s ({median(ours) / numel * 1e9:.1f} ns a weight)"
+    )
     print(f"ratio {median(ratios):.1f} (rounds {min(ratios):.1f} to {max(ratios):.1f})")
 
 

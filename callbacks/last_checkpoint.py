@@ -15,6 +15,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from callbacks.metrics_file import MetricsFile
+
 
 @final
 class LastCheckpoint(Callback):
@@ -31,6 +33,11 @@ class LastCheckpoint(Callback):
         self._saved_at = time.monotonic()
         self._random: dict[str, Any] | None = None
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                logger.rewind(trainer.global_step)
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # Making the data iterator may draw random numbers, so the state is restored as late as can be.
         if self._random is not None:
@@ -44,9 +51,13 @@ class LastCheckpoint(Callback):
         due = time.monotonic() - self._saved_at >= self.every
         if due and done % trainer.accumulate_grad_batches == 0 and done % int(trainer.val_check_batch) != 0:
             self._save(trainer)
+        if trainer.global_step == trainer.max_steps and _cut_short(trainer, pl_module):
+            self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer)
+        # After the end of the epoch, Lightning's loops would have nothing to go on with.
+        if not _cut_short(trainer, pl_module):
+            self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.path)
@@ -86,6 +97,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except Exception as error:
             raise ValueError(f"{path} is not a whole checkpoint; delete it to start its run again") from error
         return checkpoint
+
+
+def _cut_short(trainer: Trainer, module: LightningModule) -> bool:
+    """Whether the run ends within its schedule, so that another one can go on from there."""
+    return bool(trainer.max_steps < module.steps)
 
 
 def _random_state() -> dict[str, Any]:

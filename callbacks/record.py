@@ -67,6 +67,8 @@ class Record(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._pause()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.steps = trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class Sparsifier(Callback, ABC):
             for name, mask in self.masks.items():
                 _clean_moments(optimizer, self._weights[name], mask & old[name])
             self._zero_weights()
-            pl_module.log("sparsity", self.sparsity)
+            for logger in trainer.loggers:
+                logger.log_metrics({"sparsity": self.sparsity}, step)
         for name, weight in self._weights.items():
             if weight.grad is not None:
                 zero_(weight.grad, self.masks[name])

@@ -66,7 +66,9 @@ class Erk(Distribution):
 
     def __post_init__(self) -> None:
         if not 0 <= self.power <= 16:
-            raise ValueError(f"distribution.power={self.power} must be at least 0 and at most 16; 1 is the published ERK")
+            raise ValueError(
+                f"distribution.power={self.power} must be at least 0 and at most 16; 1 is the published ERK"
+            )
 
     def groups(self, shapes: Mapping[str, torch.Size], keep: int) -> list[Group]:
         densities = [Fraction((sum(shape) / math.prod(shape)) ** self.power) for shape in shapes.values()]

@@ -24,7 +24,9 @@ def unpack(bits: Tensor, shape: torch.Size) -> Tensor:
         ValueError: if there are not as many bits as the shape needs.
     """
     if bits.numel() != -(-shape.numel() // 8):
-        raise ValueError(f"a mask of shape {tuple(shape)} has {-(-shape.numel() // 8)} packed bytes, not {bits.numel()}")
+        raise ValueError(
+            f"a mask of shape {tuple(shape)} has {-(-shape.numel() // 8)} packed bytes, not {bits.numel()}"
+        )
     places = torch.arange(8, dtype=torch.uint8, device=bits.device)
     return (bits.unsqueeze(1) >> places & 1).view(torch.bool).reshape(-1)[: shape.numel()].reshape(shape)
 

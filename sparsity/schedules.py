@@ -138,7 +138,9 @@ class Cosine(Schedule):
         plan = {step: fraction for step, fraction in plan.items() if fraction > 0}
         if not plan:
             remedy = f"use every <= {end - 1}" if end > 1 else "train for more steps"
-            raise ValueError(f"no update fits: schedule.every={self.every} with end at step {end} of {total_steps}; {remedy}")
+            raise ValueError(
+                f"no update fits: schedule.every={self.every} with end at step {end} of {total_steps}; {remedy}"
+            )
         return plan
 
 

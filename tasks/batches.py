@@ -102,13 +102,13 @@ class LengthGroupedBatches:
 def evaluation_batches(lengths: Sequence[int], batch_size: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
     """Each example once, sorted by length, in batches of at most `batch_size` for this rank.
 
-    All ranks get equally many batches, of sizes that differ by one at most: no rank waits for another one's batch.
-    With fewer examples than ranks, some ranks have none.
+    All ranks get equally many batches, of sizes that differ by one at most: no rank waits for another one's batch. For
+    this a `batch_size` of 1 may become 2. With fewer examples than ranks, some ranks have none.
     """
     order = np.argsort(np.asarray(lengths, dtype=np.int64), kind="stable")
-    count = -(-len(order) // (batch_size * world_size)) * world_size
-    parts = np.array_split(order, count) if count else []
-    return [part.tolist() for part in parts[rank::world_size] if len(part)]
+    rounds = max(1, min(-(-len(order) // (batch_size * world_size)), len(order) // world_size))
+    parts = np.array_split(order, rounds * world_size)[rank::world_size]
+    return [part.tolist() for part in parts if len(part)]
 
 
 @final

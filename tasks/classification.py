@@ -28,7 +28,7 @@ class Classification(Task):
         metrics: further measures of (predicted classes, labels) by name, for instance Matthews correlation for CoLA.
 
     Raises:
-        ValueError: there are fewer than two classes, or a row has no label or one outside the classes.
+        ValueError: there are fewer than two classes or two of one name, or a row has no label or one outside the classes.
     """
 
     def __init__(
@@ -46,6 +46,8 @@ class Classification(Task):
     ) -> None:
         if len(labels) < 2:
             raise ValueError(f"task.module.labels={list(labels)} names fewer than two classes")
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"task.module.labels={list(labels)} names a class twice")
         names = {index: str(name) for index, name in enumerate(labels)}
         network = model.build(
             AutoModelForSequenceClassification,

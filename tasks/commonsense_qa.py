@@ -54,5 +54,7 @@ def from_hub(record: files.Record) -> Question:
 def _question(record: files.Record, text: str, labels: Sequence[str], choices: Sequence[str]) -> Question:
     if len(choices) < 2:
         raise ValueError(f"{record[0]}: {len(choices)} choices, a question needs two or more")
+    if len(labels) != len(choices):
+        raise ValueError(f"{record[0]}: {len(choices)} texts for {len(labels)} labels of choices")
     answer = files.label(record, files.field(record, "answerKey", str), labels)
     return Question(text, tuple(choices), answer, files.field(record, "id", str))

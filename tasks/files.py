@@ -86,9 +86,11 @@ def field(record: Record, name: str | int, kind: type = object) -> Any:
     """The field `name` of a row.
 
     Raises:
-        ValueError: the row has no such field, or its value is not of `kind`.
+        ValueError: the row is no object, it has no such field, or its value is not of `kind`.
     """
     where, row = record
+    if not isinstance(row, Mapping):
+        raise ValueError(f"{where}: expected an object with the field '{name}', found {type(row).__name__}")
     if name not in row:
         raise ValueError(f"{where}: no field '{name}'{near(name, row)}")
     if not isinstance(row[name], kind):

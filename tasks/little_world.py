@@ -106,11 +106,11 @@ def world(seed: int, things: int, kinds: int, values: int) -> World:
 
 def questions(
     seed: int = 0,
-    train: int = 10000,
+    train: int = 12000,
     val: int = 500,
     test: int = 500,
     choices: int = 4,
-    things: int = 32,
+    things: int = 48,
     kinds: int = 8,
     values: int = 8,
 ) -> dict[str, list[Question]]:
@@ -147,10 +147,10 @@ def questions(
 
 def pairs(
     seed: int = 0,
-    train: int = 10000,
+    train: int = 12000,
     val: int = 500,
     test: int = 500,
-    things: int = 32,
+    things: int = 48,
     kinds: int = 8,
     values: int = 8,
 ) -> dict[str, list[Pair]]:

@@ -93,8 +93,10 @@ def encoded(
     examples = []
     start = 0
     for row in rows:
-        if row.label is None:
-            raise ValueError(f"question {row.id} has no label; leave its split out of the data")
+        if row.label is None or not 0 <= row.label < len(row.choices):
+            raise ValueError(
+                f"question {row.id} has label {row.label}; its {len(row.choices)} choices are numbered from 0"
+            )
         end = start + len(row.choices)
         examples.append(Example(both.ids[start:end], None if both.types is None else both.types[start:end], row.label))
         start = end

@@ -120,7 +120,7 @@ class Task(LightningModule, ABC):
     @property
     def monitor(self) -> str:
         """Name of the validation metric that says which checkpoint is best; higher is better."""
-        return f"val/{next(iter(self.metrics['val_split']))}"
+        return f"val/{next(iter(self.metrics['val']))}"
 
     @property
     def tested(self) -> bool:

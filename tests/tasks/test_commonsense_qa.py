@@ -16,7 +16,11 @@ QUESTION = Question("Where is it?", ("here", "there", "nowhere"), 1, "q7")
 
 def original(**changes: Any) -> dict[str, Any]:
     choices = [{"label": label, "text": text} for label, text in zip("ABC", QUESTION.choices, strict=True)]
-    row = {"answerKey": "B", "id": "q7", "question": {"question_concept": "it", "stem": "Where is it?", "choices": choices}}
+    row = {
+        "answerKey": "B",
+        "id": "q7",
+        "question": {"question_concept": "it", "stem": "Where is it?", "choices": choices},
+    }
     return row | changes
 
 
@@ -50,7 +54,10 @@ def test_read_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         (original(question="text"), "here: field 'question' is str, expected dict"),
         ({key: value for key, value in original().items() if key != "answerKey"}, "here: no field 'answerKey'"),
         (original(question={"stem": "x", "choices": [{"label": "A"}]}), "here: no field 'text'"),
-        (original(question={"stem": "x", "choices": ["A"]}), "here: expected a choice with label and text"),
+        (
+            original(question={"stem": "x", "choices": ["A"]}),
+            "here: expected an object with the field 'label', found str",
+        ),
     ],
 )
 def test_illegal_rows(row: dict[str, Any], message: str) -> None:

@@ -97,7 +97,10 @@ def test_label() -> None:
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("entailmnt", "here: unknown label 'entailmnt'; did you mean 'entailment'?"), (-1, "unknown label '-1'; there are")],
+    [
+        ("entailmnt", "here: unknown label 'entailmnt'; did you mean 'entailment'?"),
+        (-1, "unknown label '-1'; there are"),
+    ],
 )
 def test_illegal_label(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):

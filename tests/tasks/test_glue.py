@@ -80,7 +80,12 @@ def test_illegal_table(tmp_path: Path, table: str, message: str) -> None:
             [1194, 2474],
             [129, 279],
         ),
-        ("CoLA", {"labels": ["0", "1"], "columns": {"first": 3, "label": 1}, "header": False}, [2528, 6023], [322, 721]),
+        (
+            "CoLA",
+            {"labels": ["0", "1"], "columns": {"first": 3, "label": 1}, "header": False},
+            [2528, 6023],
+            [322, 721],
+        ),
         ("SST-2", {"labels": ["0", "1"], "columns": {"first": "sentence", "label": "label"}}, None, [428, 444]),
     ],
 )

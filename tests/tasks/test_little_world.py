@@ -167,8 +167,8 @@ def test_the_seed_alone_decides() -> None:
 
 def test_the_default_rows_never_change() -> None:
     """Golden: independent of the process (no `hash()`) and of the version; results of old runs stay comparable."""
-    assert questions()["val"][0] == GOLDEN_QUESTION
-    assert pairs()["val"][0] == GOLDEN_PAIR
+    assert questions()["val"][0] == Question("what has the owner fusi?", ("vamo", "gimo", "ziza", "pako"), 3, "val-0")
+    assert pairs()["val"][0] == Pair("nipa is one of these.", "it is sobo in colour.", 0, "val-0")
 
 
 def test_words_are_one_to_three_pieces_and_rows_are_short(
