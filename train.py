@@ -7,7 +7,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from runs.errors import sentences
 from runs.folder import Run
@@ -33,46 +33,29 @@ def train(run: Run, origins: dict[str, Path], begin: Callable[[], None]) -> dict
     from lightning.pytorch import seed_everything
 
     from callbacks.fit import fit
-    from callbacks.wandb_run import close
-    from sparsity.ledger import ledger
 
     config = run.config
     data, model, optim = build(config.task.data), build(config.model), build(config.optim)
+    steps, accumulate = training_steps(config, len(data["train"])), config.trainer.accumulate_grad_batches
     seed_everything(config.seed, verbose=False)
-    module = build(config.task.module)(
-        data=data,
-        model=model,
-        optim=optim,
-        steps=training_steps(config, len(data["train"])),
-        batch_size=config.batch_size,
-        accumulate=config.trainer.accumulate_grad_batches,
-        seed=config.seed,
-    )
+    recipe = {"batch_size": config.batch_size, "steps": steps, "accumulate": accumulate, "seed": config.seed}
+    module = build(config.task.module)(data=data, model=model, optim=optim, **recipe)
     if "weights" in origins:
         module.load_state_dict(torch.load(origins["weights"], weights_only=True, mmap=True)["state_dict"])
-    sparsifier = build(config.method.sparsifier, **{role: str(path) for role, path in origins.items() if role == "ticket"})
-    labels = {"task": config.task.name, "model": config.model.name, "method": config.method.name}
-    loggers = build(config.logger)(run.id, run.folder, labels, OmegaConf.to_container(config, resolve=True))
-    numbers: dict[str, Any] = {}
-    counts: dict[str, Any] = {}
-    try:
-        record = fit(
-            build(config.trainer),
-            module,
-            sparsifier,
-            run.folder,
-            loggers=loggers,
-            resume=run.checkpoint if run.interrupted else origins.get("state"),
-            stop_step=config.stop_step,
-            checkpoint_every=config.checkpoint_every,
-            begin=begin,
-        )
-        module.save(run.folder / "model")
-        counts = ledger(module.network, sparsifier.masks, sparsifier.target)
-        run.write("ledger.json", counts)
-        numbers = record.result(config.batch_size, counts)
-    finally:
-        close(loggers, numbers, counts)
+    sparsifier = build(config.method.sparsifier, **{role: str(origins[role]) for role in {"ticket"} & origins.keys()})
+    numbers, ledger = fit(
+        build(config.trainer),
+        module,
+        sparsifier,
+        run.folder,
+        loggers=build(config.logger)(run.id, run.folder, run.labels, run.resolved),
+        resume=run.checkpoint if run.interrupted else origins.get("state"),
+        stop_step=config.stop_step,
+        checkpoint_every=config.checkpoint_every,
+        begin=begin,
+    )
+    module.save(run.folder / "model")
+    run.write("ledger.json", ledger)
     return numbers
 
 

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
@@ -13,8 +14,12 @@ from callbacks.last_checkpoint import AtomicCheckpointIO, LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.record import Record
 from callbacks.sparsifier import Sparsifier
+from callbacks.trained import trained
+from callbacks.wandb_run import close
+from sparsity.ledger import ledger
 
 VALIDATIONS = 10
+LOG_EVERY = 10
 
 
 def fit(
@@ -28,8 +33,10 @@ def fit(
     stop_step: int | None = None,
     checkpoint_every: float = 30.0,
     begin: Callable[[], None] = lambda: None,
-) -> Record:
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains for `module.steps` steps as one Lightning epoch, validating ten times, then evaluates on every split.
+
+    Returns the numbers of the result and the ledger.
 
     Args:
         trainer: Lightning's Trainer with the device, the precision and the like already given.
@@ -40,11 +47,12 @@ def fit(
         begin: called when everything that was asked for has been found possible and training begins.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    checkpoints = folder / "checkpoints"
+    steps, monitor, checkpoints = trained(module).steps, trained(module).monitor, folder / "checkpoints"
     record = Record(sparsifier, begin)
     built = trainer(
         max_epochs=1,
-        max_steps=module.steps if stop_step is None else stop_step,
+        max_steps=steps if stop_step is None else stop_step,
+        log_every_n_steps=max(1, min(LOG_EVERY, steps)),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -55,18 +63,24 @@ def fit(
             sparsifier,
             record,
             LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
-            BestCheckpoint(checkpoints / "best.ckpt", module.monitor, sparsifier),
+            BestCheckpoint(checkpoints / "best.ckpt", monitor, sparsifier),
             SparsityProgressBar(sparsifier),
         ],
     )
-    accumulate = built.accumulate_grad_batches
     # Whole steps, so that a validation never comes between two micro-batches of one.
-    built.val_check_interval = max(1, module.steps // VALIDATIONS) * accumulate
-    built.log_every_n_steps = max(1, min(built.log_every_n_steps, module.steps))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*`max_steps=0`")
-        built.fit(module, ckpt_path=resume, weights_only=True)
-        built.validate(module, verbose=False)
-        if module.tested:
-            built.test(module, verbose=False)
-    return record
+    built.val_check_interval = max(1, steps // VALIDATIONS) * int(built.accumulate_grad_batches)
+    numbers: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*`max_steps=0`")
+            warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
+            built.fit(module, ckpt_path=resume, weights_only=True)
+            built.validate(module, verbose=False)
+            if trained(module).tested:
+                built.test(module, verbose=False)
+        counts = ledger(trained(module).network, sparsifier.masks, sparsifier.target)
+        numbers = record.result(counts)
+    finally:
+        close(loggers, numbers, counts)
+    return numbers, counts

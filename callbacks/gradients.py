@@ -8,6 +8,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import Parameter
 
+from callbacks.trained import trained
+
 
 def batch_gradients(
     trainer: Trainer, module: LightningModule, weights: Mapping[str, Parameter], batches: int
@@ -23,7 +25,7 @@ def batch_gradients(
         ValueError: the run has fewer batches.
     """
     count = batches * trainer.accumulate_grad_batches
-    loader = module.train_dataloader()
+    loader = trained(module).train_dataloader()
     if batches < 1 or count > len(loader):
         raise ValueError(
             f"method.sparsifier.gradient_batches={batches} must be at least 1 and at most the run's"
@@ -34,8 +36,8 @@ def batch_gradients(
     try:
         for batch in islice(loader, count):
             with trainer.precision_plugin.forward_context():
-                loss = module.loss(trainer.strategy.batch_to_device(batch)) / count
-            loss.backward()
+                loss = trained(module).loss(trainer.strategy.batch_to_device(batch)) / count
+            loss.backward()  # type: ignore[no-untyped-call]
         gradients = {name: weight.grad for name, weight in weights.items()}
         return {name: None if grad is None else _mean_over_ranks(trainer, grad) for name, grad in gradients.items()}
     finally:

@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.metrics_file import MetricsFile
+from callbacks.trained import trained
 
 
 @final
@@ -48,6 +49,7 @@ class LastCheckpoint(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         done = batch_idx + 1
+        assert trainer.val_check_batch is not None
         due = time.monotonic() - self._saved_at >= self.every
         if due and done % trainer.accumulate_grad_batches == 0 and done % int(trainer.val_check_batch) != 0:
             self._save(trainer)
@@ -84,7 +86,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.fsync(file.fileno())
         os.replace(partial, path)
 
-    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = True) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
         """Loads tensors and plain containers only.
 
         Raises:
@@ -101,7 +105,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def _cut_short(trainer: Trainer, module: LightningModule) -> bool:
     """Whether the run ends within its schedule, so that another one can go on from there."""
-    return bool(trainer.max_steps < module.steps)
+    return trainer.max_steps < trained(module).steps
 
 
 def _random_state() -> dict[str, Any]:

@@ -17,7 +17,9 @@ class SparsityProgressBar(TQDMProgressBar):
         super().__init__(refresh_rate=10 if sys.stderr.isatty() else 0)
         self.sparsifier = sparsifier
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, int | str | float | dict[str, float]]:
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return {**metrics, "sparsity": f"{self.sparsifier.sparsity:.2%}"}

@@ -45,4 +45,6 @@ class Prune(Sparsifier):
 
     def update(self, step: int, value: float) -> Masks:
         scores = self.scores(self.score, step)
-        return self.budget.masks({name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in self.masks.items()}, value)
+        return self.budget.masks(
+            {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in self.masks.items()}, value
+        )

@@ -7,6 +7,7 @@ from typing import Any, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.sparsifier import Sparsifier
+from callbacks.trained import trained
 
 
 @final
@@ -23,17 +24,13 @@ class Record(Callback):
         self.begin = begin
         self.seconds = 0.0
         self.steps = 0
+        self.batch_size = 0
         self.metrics: dict[str, float] = {}
         self._since: float | None = None
 
-    def result(self, batch_size: int, ledger: dict[str, Any]) -> dict[str, Any]:
-        """Returns the part of the result that training decides.
-
-        Args:
-            batch_size: examples per optimizer step.
-            ledger: of the final masks.
-        """
-        rate = self.steps * batch_size / self.seconds if self.steps else 0.0
+    def result(self, ledger: dict[str, Any]) -> dict[str, Any]:
+        """Returns the part of the result that training decides; `ledger` is that of the final masks."""
+        rate = self.steps * self.batch_size / self.seconds if self.seconds else 0.0
         return {
             "sparsity": {
                 "target": self.sparsifier.target,
@@ -70,6 +67,7 @@ class Record(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.steps = trainer.global_step
+        self.batch_size = trained(pl_module).batch_size
 
     def state_dict(self) -> dict[str, Any]:
         self._pause()
@@ -86,4 +84,6 @@ class Record(Callback):
 
     def _collect(self, trainer: Trainer) -> None:
         evaluated = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.metrics |= {name: value for name, value in evaluated.items() if not name.startswith(("train/", "sparsity"))}
+        self.metrics |= {
+            name: value for name, value in evaluated.items() if not name.startswith(("train/", "sparsity"))
+        }

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from callbacks.trained import trained
 from sparsity.ledger import empty
 from sparsity.masks import leaks, pack, unpack, zero_
 from sparsity.scope import Scope
@@ -60,7 +61,9 @@ class Sparsifier(Callback, ABC):
     def update(self, step: int, value: float) -> Masks:
         """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
 
-    def scores(self, score: Score, step: int, gradients: Mapping[str, Tensor | None] | None = None) -> dict[str, Tensor]:
+    def scores(
+        self, score: Score, step: int, gradients: Mapping[str, Tensor | None] | None = None
+    ) -> dict[str, Tensor]:
         """Evaluates a score on every weight in scope, pruned ones included.
 
         Args:
@@ -91,13 +94,15 @@ class Sparsifier(Callback, ABC):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):
-            raise ValueError(f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp")
+            raise ValueError(
+                f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp"
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(trainer.optimizers) > 1:
             raise ValueError(f"masks need one optimizer, not {len(trainer.optimizers)}")
-        self._weights = self.scope.select(pl_module.network) if self.scope is not None else {}
-        self.plan = self.make_plan(pl_module.steps)
+        self._weights = self.scope.select(trained(pl_module).network) if self.scope is not None else {}
+        self.plan = self.make_plan(trained(pl_module).steps)
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
         if self._restored is not None and (self._restored["masks"] or not self._weights):
@@ -164,7 +169,9 @@ class Sparsifier(Callback, ABC):
     def _unpacked(self, packed: Mapping[str, Tensor]) -> Masks:
         if packed.keys() != self._weights.keys():
             odd = sorted(packed.keys() ^ self._weights.keys())[0]
-            raise ValueError(f"the checkpoint's masks are not those of this model and scope: {odd} is in one of them only")
+            raise ValueError(
+                f"the checkpoint's masks are not those of this model and scope: {odd} is in one of them only"
+            )
         return {name: unpack(packed[name].to(weight.device), weight.shape) for name, weight in self._weights.items()}
 
 

@@ -6,6 +6,7 @@ A job that raises, is killed or calls exit takes nobody with it. All configs are
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import final
 
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
@@ -16,10 +17,11 @@ from runs.folder import Run
 from runs.settings import check, settle_length
 
 
-class SweepFailed(RuntimeError):
+class SweepError(RuntimeError):
     """Some jobs of a sweep failed; the message names them."""
 
 
+@final
 class ProcessLauncher(Launcher):
     """Runs `python <this program> <overrides of the job>` for each job."""
 
@@ -39,7 +41,7 @@ class ProcessLauncher(Launcher):
                 failed.append(f"{line} ({reason})")
         print(f"{len(jobs) - len(failed)} of {len(jobs)} jobs completed", flush=True)
         if failed:
-            raise SweepFailed("failed: " + "; ".join(failed) + ". The same command runs what is missing.")
+            raise SweepError("failed: " + "; ".join(failed) + ". The same command runs what is missing.")
         done = JobReturn()
         done.status, done.return_value = JobStatus.COMPLETED, None
         return [done]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from hydra.errors import CompactHydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from runs.folder import TrainingFailed
+from runs.folder import TrainingError
 from runs.nearest import nearest
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -28,7 +28,7 @@ def sentences() -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors its own way
     try:
         yield
-    except TrainingFailed as failure:
+    except TrainingError as failure:
         traceback.print_exception(failure.__cause__)
         sys.exit(str(failure))
     except Exception as error:
@@ -52,5 +52,9 @@ def one_sentence(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return f"'{error.override}' is not an override; write key=value"
     if isinstance(error, CompactHydraException | OmegaConfBaseException):
-        return " ".join(line.strip() for line in str(error).splitlines() if not re.match(r"\s*(full_key|object_type|reference)", line))
+        return " ".join(
+            line.strip()
+            for line in str(error).splitlines()
+            if not re.match(r"\s*(full_key|object_type|reference)", line)
+        )
     return str(error) or type(error).__name__

@@ -23,7 +23,7 @@ from runs.identity import run_id
 from runs.versions import versions
 
 
-class TrainingFailed(RuntimeError):
+class TrainingError(RuntimeError):
     """Training had begun when something went wrong, so that a traceback says more than a sentence."""
 
 
@@ -38,6 +38,17 @@ class Run:
     def id(self) -> str:
         """The run's name, unique to what it computes."""
         return run_id(self.config)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Names of what is run, for people."""
+        config = self.config
+        return {"task": config.task.name, "model": config.model.name, "method": config.method.name}
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The config as plain containers, with every reference replaced by its value."""
+        return OmegaConf.to_container(self.config, resolve=True)  # type: ignore[return-value]
 
     @property
     def folder(self) -> Path:
@@ -99,7 +110,7 @@ class Run:
             started_from: id of the run that this one starts from.
 
         Raises:
-            TrainingFailed: an error after training has begun.
+            TrainingError: an error after training has begun.
         """
         resumed, begun = self.interrupted, False
         if not resumed:
@@ -111,16 +122,14 @@ class Run:
             begun = True
             OmegaConf.save(self.config, self.folder / "config.yaml", resolve=True)
 
-        config = self.config
-        names = {"task": config.task.name, "model": config.model.name, "method": config.method.name, "seed": config.seed}
-        always = {**names, "started_from": started_from, "versions": versions()}
+        always = {**self.labels, "seed": self.config.seed, "started_from": started_from, "versions": versions()}
         try:
             numbers = train(begin)
         except Exception as error:
             if begun:
                 text = f"{type(error).__name__}: {error}"
                 self.write("result.json", {"status": "failed", **always, "error": text})
-                raise TrainingFailed(f"{self.id} failed: {text}") from error
+                raise TrainingError(f"{self.id} failed: {text}") from error
             if not resumed:
                 shutil.rmtree(self.folder)
             raise

@@ -5,7 +5,7 @@ have a schema of their own. Everything here raises ``ValueError`` with one sente
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from types import NoneType
 from typing import Any, get_args
@@ -60,7 +60,7 @@ class Settings:
     root: str
 
 
-RANGES = {
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "sparsity": (lambda v: 0 <= v < 1, "must be at least 0 and below 1"),
     "seed": (lambda v: 0 <= v < 2**32, "must be between 0 and 2**32 - 1"),
     "lr": (lambda v: 0 < v < math.inf, "must be positive"),
@@ -83,7 +83,7 @@ def check(config: DictConfig) -> None:
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     _check_keys(resolved, Settings, "")
     for key, (holds, rule) in RANGES.items():
-        value = resolved
+        value: Any = resolved
         for part in key.split("."):
             value = value.get(part) if value is not None else None
         if value is not None and not holds(value):
@@ -123,7 +123,7 @@ def training_steps(config: DictConfig, examples: int) -> int:
         return int(config.method.retrain_steps)
     if config.steps is not None:
         return int(config.steps)
-    return math.ceil(config.epochs * examples / config.batch_size)
+    return math.ceil(float(config.epochs) * examples / int(config.batch_size))
 
 
 def _check_keys(node: Mapping[str, Any], schema: type, prefix: str) -> None:
@@ -152,5 +152,7 @@ def _check_type(key: str, value: Any, kind: Any) -> None:
     allowed = get_args(kind) or (kind,)
     accepted = allowed + ((int,) if float in allowed else ())
     if isinstance(value, bool) or not isinstance(value, accepted):
-        names = " or ".join({float: "a number", int: "a whole number", str: "text"}[k] for k in allowed if k is not NoneType)
+        names = " or ".join(
+            {float: "a number", int: "a whole number", str: "text"}[k] for k in allowed if k is not NoneType
+        )
         raise ValueError(f"{key}={value} must be {names}")

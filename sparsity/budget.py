@@ -58,10 +58,9 @@ class Budget:
             try:
                 selected = top([scores[name] for name in group.names], group.keep)
             except ValueError as error:
-                raise ValueError(f"{error}; the scores are those of {_some(group.names)}") from error
+                for name in group.names:
+                    if bool(scores[name].isnan().any()):
+                        raise ValueError(f"a score of {name} is NaN, so that its weights cannot be ranked") from error
+                raise
             masks |= zip(group.names, selected, strict=True)
         return {name: masks[name] for name in scores}
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"

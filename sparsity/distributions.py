@@ -30,7 +30,8 @@ class Distribution(ABC):
         """Returns groups that hold each tensor once, in order, and together keep `keep` weights.
 
         Raises:
-            ValueError: if `keep` is no number of weights of these shapes, or can only be met by emptying a whole tensor.
+            ValueError: if `keep` is no number of weights of these shapes, or can only be met by emptying a whole
+            tensor.
         """
 
 
@@ -58,8 +59,8 @@ class Uniform(Distribution):
 class Erk(Distribution):
     """Erdos-Renyi-Kernel (Evci et al. 2020, arXiv 1911.11134, section 3): small tensors stay denser than large ones.
 
-    The density of a tensor is proportional to (sum of its dimensions / their product) ** power, and at most 1: tensors that
-    would exceed it are dense, and the others share what remains. Power 0 is uniform.
+    The density of a tensor is proportional to (sum of its dimensions / their product) ** power, and at most 1: tensors
+    that would exceed it are dense, and the others share what remains. Power 0 is uniform.
     """
 
     power: float = 1.0
@@ -71,7 +72,8 @@ class Erk(Distribution):
             )
 
     def groups(self, shapes: Mapping[str, torch.Size], keep: int) -> list[Group]:
-        densities = [Fraction((sum(shape) / math.prod(shape)) ** self.power) for shape in shapes.values()]
+        power = Fraction(repr(float(self.power)))  # whole powers are exact
+        densities = [Fraction(Fraction(sum(shape), math.prod(shape)) ** power) for shape in shapes.values()]
         return _one_each("ERK", shapes, keep, densities)
 
 
@@ -93,8 +95,8 @@ def _one_each(label: str, shapes: Mapping[str, torch.Size], keep: int, densities
         digits = 10 ** (len(str(total)) + 1)
         nearest = math.floor(Fraction(total - least, total) * digits) / digits
         raise ValueError(
-            f"the {label} distribution leaves {list(shapes)[counts.index(0)]} without weights when it keeps {keep} of {total}"
-            f"; the nearest sparsity it can meet is {nearest}"
+            f"the {label} distribution leaves {list(shapes)[counts.index(0)]} without weights when it keeps {keep} of"
+            f" {total}; the nearest sparsity it can meet is {nearest}"
         )
     return [Group((name,), count) for name, count in zip(shapes, counts, strict=True)]
 
@@ -102,8 +104,8 @@ def _one_each(label: str, shapes: Mapping[str, torch.Size], keep: int, densities
 def _apportion(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[int]:
     """Rounds the ideal counts to whole numbers that sum to `keep`.
 
-    Webster's method (round each share, then give or take where the rounding is closest), because its counts never grow when
-    `keep` shrinks, as those of largest remainders may. Ties go to the earlier tensor.
+    Webster's method (round each share, then give or take where the rounding is closest), because its counts never grow
+    when `keep` shrinks, as those of largest remainders may. Ties go to the earlier tensor.
     """
     shares = _shares(sizes, densities, keep)
     counts = [min(size, math.floor(share + Fraction(1, 2))) for size, share in zip(sizes, shares, strict=True)]
@@ -118,7 +120,8 @@ def _apportion(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -
 
 
 def _shares(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[Fraction]:
-    """Returns scale * density * size for each tensor, with the scale at which the shares, capped at the sizes, sum to `keep`."""
+    """Returns scale * density * size for each tensor, with the scale at which the shares, capped at the sizes, sum to
+    `keep`."""
     dense: set[int] = set()
     while True:
         rest = [i for i in range(len(sizes)) if i not in dense]
@@ -133,7 +136,7 @@ def _shares(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> l
 
 
 def _least(sizes: Sequence[int], densities: Sequence[Fraction], keep: int, total: int) -> int:
-    """Returns the smallest number of weights to keep above `keep` that empties no tensor (counts are monotone: bisect)."""
+    """Returns the smallest number of weights above `keep` that empties no tensor, by bisection: counts are monotone."""
     low, high = keep, total
     while high - low > 1:
         middle = (low + high) // 2

@@ -12,9 +12,9 @@ from sparsity.selection import top
 def drop_and_grow(mask: Tensor, drop_score: Tensor, grow_score: Tensor, fraction: float) -> Tensor:
     """Returns a mask of the same count (Evci et al. 2020, arXiv 1911.11134, algorithm 1).
 
-    Of the kept weights, floor(fraction * kept) with the lowest drop scores are dropped. Then as many with the highest grow scores
-    are grown among all that are not kept any more: just dropped ones may return, as in RigL's official code. Ties are broken
-    by index.
+    Of the kept weights, floor(fraction * kept) with the lowest drop scores are dropped. Then as many with the highest
+    grow scores are grown among all that are not kept any more: just dropped ones may return, as in RigL's official
+    code. Ties are broken by index.
 
     Args:
         mask: bool, True = kept, any shape.
@@ -36,7 +36,8 @@ def drop_and_grow(mask: Tensor, drop_score: Tensor, grow_score: Tensor, fraction
 def _top_within(allowed: Tensor, score: Tensor, keep: int) -> Tensor:
     """Returns the mask of the `keep` highest scores at allowed places, of which there are enough.
 
-    Scores are made finite from below, so that an allowed place precedes every forbidden one, even where its score is -inf.
+    Scores are made finite from below, so that an allowed place precedes every forbidden one, even where its score is
+    -inf.
     """
     candidates = score.clamp(min=torch.finfo(score.dtype).min).masked_fill_(~allowed, -torch.inf)
     return top([candidates], keep)[0]

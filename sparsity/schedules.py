@@ -1,8 +1,8 @@
 """When masks change: a schedule maps the run's optimizer-step count to a plan {step: value}.
 
-An entry at step t is executed when t optimizer steps have been taken, before step t's own update; 0 is before training. Steps
-ascend and are below the step count, since an entry at the count itself would never be reached. Fractions of training are
-rounded down to steps.
+An entry at step t is executed when t optimizer steps have been taken, before step t's own update; 0 is before training.
+Steps ascend and are below the step count, since an entry at the count itself would never be reached. Fractions of
+training are rounded down to steps.
 """
 
 import math

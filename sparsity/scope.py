@@ -14,8 +14,9 @@ from torch import nn
 class Scope:
     """The tensors whose names match a pattern of `include` and none of `exclude`.
 
-    Patterns are regular expressions, searched for anywhere in the names of `network.named_parameters()`; tied weights bear
-    their first name. Tensors of fewer than two dimensions (biases, LayerNorms) are never in scope, whatever the patterns say.
+    Patterns are regular expressions, searched for anywhere in the names of `network.named_parameters()`; tied weights
+    bear their first name. Tensors of fewer than two dimensions (biases, LayerNorms) are never in scope, whatever the
+    patterns say.
 
     Raises:
         ValueError: for patterns that are no regular expressions, or an empty `include`.

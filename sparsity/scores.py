@@ -1,7 +1,8 @@
 """How important a weight is: pure functions, higher = keep.
 
-A score asks for what it needs by the names of its parameters: `weight`, `gradient` (of the loss, dense, shaped like the weight) and
-`generator` (a CPU generator, so that a seed gives the same draws on every device). Further parameters need defaults.
+A score asks for what it needs by the names of its parameters: `weight`, `gradient` (of the loss, dense, shaped like the
+weight) and `generator` (a CPU generator, so that a seed gives the same draws on every device). Further parameters need
+defaults.
 """
 
 import inspect
@@ -27,7 +28,7 @@ def random(weight: Tensor, generator: Generator) -> Tensor:
 
 
 def saliency(weight: Tensor, gradient: Tensor) -> Tensor:
-    """Returns |w * dL/dw|, the connection sensitivity of SNIP (Lee et al. 2019, arXiv 1810.02340, eq. 6) up to its normaliser."""
+    """Returns |w * dL/dw|: SNIP's connection sensitivity, not normalised (Lee et al. 2019, arXiv 1810.02340, eq. 6)."""
     return (weight.detach() * gradient).abs_()
 
 
@@ -37,7 +38,7 @@ def gradient_magnitude(gradient: Tensor) -> Tensor:
 
 
 def needs(score: Score) -> frozenset[str]:
-    """Returns the names of the inputs that a score asks for; parameters with defaults, or bound by a partial, are no inputs.
+    """Returns the names of the inputs that a score asks for: its parameters that have no default and no partial binds.
 
     Raises:
         ValueError: if it asks for something that no caller has.

@@ -1,8 +1,8 @@
 """The exact highest scores over many tensors, without joining or sorting them.
 
-A sorted sample brackets the last score to keep, with high probability. One pass over each tensor grades every score as below,
-inside or above the bracket; only what lies inside is gathered and sorted. Where the sample misleads, the bracket moves to the
-missed side. Each round leaves fewer values inside, so that any input comes to an end.
+A sorted sample brackets the last score to keep, with high probability. One pass over each tensor grades every score as
+below, inside or above the bracket; only what lies inside is gathered and ranked. Where the sample misleads, the bracket
+moves to the missed side. Each round leaves fewer values inside, so that any input comes to an end.
 """
 
 import math
@@ -12,15 +12,15 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-# So many candidates, or half the size of the largest tensor, are gathered and sorted; more are narrowed first.
+# So many candidates, or half the size of the largest tensor, are gathered and ranked; more are narrowed first.
 _FEW = 1 << 14
 
 
 def top(scores: Sequence[Tensor], keep: int) -> list[Tensor]:
     """Returns bool masks of the `keep` highest scores over all tensors together.
 
-    Ties go to the earlier tensor, then to the lower flat index. Beyond scores and masks, memory peaks at some bytes per weight
-    of the largest tensor.
+    Ties go to the earlier tensor, then to the lower flat index. Beyond scores and masks, memory peaks at some bytes per
+    weight of the largest tensor.
 
     Args:
         scores: float tensors of any shape and strides, of one dtype and on one device; infinities are ordinary values.
@@ -55,15 +55,16 @@ def _select(flats: Sequence[Tensor], keep: int) -> list[Tensor]:
     """Returns the masks; 0 < keep < number of scores."""
     grades = [torch.empty_like(flat, dtype=torch.uint8) for flat in flats]
     few = max(_FEW, max(flat.numel() for flat in flats) // 2)
-    # Fewer than `keep` scores (n_above) are above `high`, at least `keep` (n_reach) reach `low`; candidates lie between.
+    # Fewer than `keep` scores (n_above) are above `high`, at least `keep` (n_reach) reach `low`; the rest is between.
     low, high, n_above, n_reach = -math.inf, math.inf, 0, sum(flat.numel() for flat in flats)
-    deviations = 5.0
+    halved = True
     while True:
         candidates = n_reach - n_above
         first, last = high, low
         if candidates > few:
+            rank = (keep - n_above - 0.5) / candidates
             sample = _sample(flats, low, high, candidates)
-            first, last = _bracket(sample, (keep - n_above - 0.5) / candidates, deviations, low, high)
+            first, last = _bracket(sample, rank, 5.0, low, high) if halved else _bracket(sample, 0.5, 0.0, low, high)
         reach, above = _grade(grades, flats, first, last)
         if sum(above) >= keep:
             low, n_reach = _next(first, math.inf, flats[0].dtype), sum(above)
@@ -73,8 +74,8 @@ def _select(flats: Sequence[Tensor], keep: int) -> list[Tensor]:
             low, high, n_above, n_reach = last, first, sum(above), sum(reach)
             if low == high or n_reach - n_above <= few:
                 break
-        # A bracket of a single value is either hit, which ends the search, or ruled out.
-        deviations = 5.0 if n_reach - n_above < candidates / 2 else 0.0
+        # Where a bracket does not help, the median does: a single value is hit, which ends the search, or ruled out.
+        halved = n_reach - n_above <= candidates / 2
     if low == high:
         _keep_first(grades, [r - a for r, a in zip(reach, above, strict=True)], keep - n_above)
     else:
@@ -83,7 +84,7 @@ def _select(flats: Sequence[Tensor], keep: int) -> list[Tensor]:
 
 
 def _sample(flats: Sequence[Tensor], low: float, high: float, candidates: int) -> Tensor:
-    """Returns about candidates ** (2/3) of the scores in [low, high], in descending order: every so many of all in a row."""
+    """Returns about candidates ** (2/3) of the scores in [low, high], evenly spaced in memory, in descending order."""
     stride = int(candidates ** (1 / 3)) | 1  # odd, so that it does not follow the columns of matrices
     parts, seen = [], 0
     for flat in flats:
@@ -95,7 +96,7 @@ def _sample(flats: Sequence[Tensor], low: float, high: float, candidates: int) -
 
 
 def _bracket(sample: Tensor, rank: float, deviations: float, low: float, high: float) -> tuple[float, float]:
-    """Returns values that the score of a relative rank (0 = highest) lies between, so many standard deviations to each side."""
+    """Returns values that the score of a relative rank (0 = highest) lies between, so many deviations to each side."""
     size = sample.numel()
     place = rank * size
     margin = deviations * (math.sqrt(place * (1 - rank)) + 1)
@@ -109,7 +110,8 @@ def _grade(grades: Sequence[Tensor], flats: Sequence[Tensor], first: float, last
 
     Returns for each tensor how many scores reach `last`, and how many are above `first`.
     """
-    # On a CPU parts stay in its cache, and comparing into floats is faster than into bools. Float sums are exact to 2 ** 24.
+    # On a CPU parts stay in its cache, and comparing into floats is faster than into bools. Their sums are exact up to
+    # 2 ** 24.
     part = 1 << (16 if flats[0].device.type == "cpu" else 24)
     both = flats[0].new_empty(2, min(part, max(flat.numel() for flat in flats)))
     totals = []
@@ -143,7 +145,7 @@ def _keep_first(grades: Sequence[Tensor], ties: Sequence[int], keep: int) -> Non
 
 
 def _keep_highest(grades: Sequence[Tensor], flats: Sequence[Tensor], keep: int) -> None:
-    """Regrades the scores inside the bracket: the highest ones as above it, the others as below; the earlier of ties first."""
+    """Regrades the scores inside the bracket: the highest as above it, earlier ties first, the others as below."""
     places = [_inside(grade) for grade in grades]
     scores = torch.cat([flat[place] for flat, place in zip(flats, places, strict=True)])
     lowest = scores.topk(keep, sorted=False).values.min()

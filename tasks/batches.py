@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -126,13 +126,6 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         for indices in self.order:
             yield self.collate([self.examples[index] for index in indices])
-
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: the order starts where it is told to. That there is a state tells Lightning that a run may resume."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing to load; see `state_dict`."""
 
     # The order already starts where the run goes on; these two tell Lightning that it may resume within an epoch.
 

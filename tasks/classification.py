@@ -28,7 +28,7 @@ class Classification(Task):
         metrics: further measures of (predicted classes, labels) by name, for instance Matthews correlation for CoLA.
 
     Raises:
-        ValueError: there are fewer than two classes or two of one name, or a row has no label or one outside the classes.
+        ValueError: there are fewer than two classes or two of one name, or a row has no label among them.
     """
 
     def __init__(

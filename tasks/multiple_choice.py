@@ -86,7 +86,7 @@ def encoded(
         ValueError: a row has no label.
     """
     question, choice = templates
-    # Not str.format: a text may have braces of its own.
+    # Not str.format: a template may have other braces.
     firsts = [question.replace("{}", row.text) for row in rows for _ in row.choices]
     seconds = [choice.replace("{}", text) for row in rows for text in row.choices]
     both = encode(tokenizer, firsts, seconds, max_length)

@@ -3,13 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from pathlib import Path
 from typing import Any, Protocol
 
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import Metric
+from torchmetrics import MeanMetric, Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, evaluation_batches
@@ -86,6 +85,7 @@ class Task(LightningModule, ABC):
                 if split != "train"
             }
         )
+        self.losses = nn.ModuleDict({split: MeanMetric() for split in self.metrics})
         self._collate = collate
 
     @abstractmethod
@@ -110,9 +110,11 @@ class Task(LightningModule, ABC):
     def _evaluate(self, batch: Batch, split: str) -> None:
         logits = self.logits(batch).float()
         size = len(batch["labels"])
-        loss = functional.cross_entropy(logits, batch["labels"])
-        self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        losses: Any = self.losses[split]
         measures: Any = self.metrics[split]
+        losses.update(functional.cross_entropy(logits, batch["labels"]), weight=size)
+        # A metric and not a number: Lightning's own mean over ranks is wrong where batches differ in size.
+        self.log(f"{split}/loss", losses, on_step=False, on_epoch=True, batch_size=size)
         for name, metric in measures.items():
             metric.update(logits.argmax(dim=-1), batch["labels"])
             self.log(f"{split}/{name}", metric, on_step=False, on_epoch=True, batch_size=size, prog_bar=split == "val")
@@ -120,7 +122,8 @@ class Task(LightningModule, ABC):
     @property
     def monitor(self) -> str:
         """Name of the validation metric that says which checkpoint is best; higher is better."""
-        return f"val/{next(iter(self.metrics['val']))}"
+        measures: Any = self.metrics["val"]
+        return f"val/{next(iter(measures))}"
 
     @property
     def tested(self) -> bool:
@@ -175,11 +178,6 @@ class Task(LightningModule, ABC):
         if "test" not in self.examples:
             raise ValueError(f"the data of the task has no labelled test split, only {', '.join(self.examples)}")
         return self._evaluation_loader("test")
-
-    def save(self, folder: Path) -> None:
-        """Writes network and tokenizer in the format that `from_pretrained` reads."""
-        self.network.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
 
     def _evaluation_loader(self, split: str) -> Loader:
         rank, world_size, _ = self._place()

@@ -1,6 +1,7 @@
 """Pretrained models from folders: what is loaded, what is new, and one sentence for everything that does not fit."""
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -199,9 +200,13 @@ def test_tokenizer(roberta: Path, bert: Path) -> None:
     assert Pretrained(str(bert)).tokenizer()("ba", "ke") == Tiny().tokenizer()("ba", "ke")
 
 
-def test_loading_says_nothing(roberta: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_says_nothing(
+    roberta: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "handlers", [caplog.handler])
     Pretrained(str(roberta)).build(AutoModelForMultipleChoice)
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
 
 
 def test_home_is_expanded(roberta: Path, monkeypatch: pytest.MonkeyPatch) -> None:

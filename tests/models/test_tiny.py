@@ -30,6 +30,7 @@ def test_vocabulary_counts_from_the_special_tokens() -> None:
 def test_pieces_by_hand() -> None:
     assert TOKENIZER.tokenize("Where is BAKO?") == ["where", "is", "ba", "##ko", "?"]
     assert TOKENIZER.tokenize("night") == ["ni", "##g", "##h", "##t"]
+    assert TOKENIZER.tokenize("ba" * 200) == ["ba"] + ["##ba"] * 199
 
 
 def test_two_texts_in_bert_format() -> None:
@@ -100,6 +101,7 @@ def test_sizes_are_the_given_ones_and_config_wins() -> None:
     assert isinstance(config, BertConfig)
     assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (24, 3, 2)
     assert (config.intermediate_size, config.hidden_dropout_prob, config.max_position_embeddings) == (40, 0.25, 32)
+    assert config.pad_token_id == tiny.tokenizer().pad_token_id == 0
     assert (config.num_labels, config.attention_probs_dropout_prob) == (5, 0.5)
     assert (tiny.name, tiny.tokenizer().model_max_length) == ("mine", 32)
 

@@ -92,5 +92,5 @@ def test_positions() -> None:
 
 @pytest.mark.parametrize("encode", [pair, single_separator])
 def test_illegal_no_room_for_text(encode: object) -> None:
-    with pytest.raises(ValueError, match="max_length=4 leaves no room beside [34] special tokens"):
+    with pytest.raises(ValueError, match=r"max_length=4 leaves no room beside [34] special tokens"):
         encode(BERT if encode is single_separator else ROBERTA, ["a"], ["b"], 4)  # type: ignore[operator]

@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import functional
 from torch.optim import AdamW
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassMatthewsCorrCoef
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -134,6 +135,18 @@ def test_validation_logs_exact_means(make: Callable[[], Task], tmp_path: Path) -
     assert results == pytest.approx({"val/loss": loss, "val/accuracy": accuracy}, abs=1e-5)
 
 
+def test_means_are_kept_by_metrics_that_ranks_can_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = multiple_choice().eval()
+    logged: dict[str, Any] = {}
+    monkeypatch.setattr(task, "log", lambda name, value, **_: logged.update({name: value}))
+    for index, batch in enumerate(task.val_dataloader()):
+        task.validation_step(batch, index)
+    loss, accuracy = mean_loss(task, task.val_dataloader())
+    assert all(isinstance(metric, Metric) for metric in logged.values())
+    assert logged["val/accuracy"].compute().item() == pytest.approx(accuracy)
+    assert logged["val/loss"].compute().item() == pytest.approx(loss)
+
+
 def test_test_split_and_further_metrics(tmp_path: Path) -> None:
     assert set(trainer(tmp_path).test(multiple_choice(), verbose=False)[0]) == {"test/loss", "test/accuracy"}
     task = classification(metrics={"matthews": MulticlassMatthewsCorrCoef(num_classes=2)})
@@ -190,9 +203,9 @@ def test_max_length_and_encoding_reach_the_tokenizer() -> None:
 
 def test_braces_in_texts_are_text() -> None:
     rows = [Question("{} {0}", ("{", "}"), 0, "x")]
-    task = multiple_choice(data={"train": rows, "val": rows}, question="Q: {}")
+    task = multiple_choice(data={"train": rows, "val": rows}, question="{Q}: {}")
     ids = next(iter(task.val_dataloader()))["input_ids"]
-    assert ids[0, 0].tolist() == task.tokenizer("Q: {} {0}", "{")["input_ids"]
+    assert ids[0, 0].tolist() == task.tokenizer("{Q}: {} {0}", "{")["input_ids"]
 
 
 @pytest.mark.parametrize(

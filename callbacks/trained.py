@@ -1,0 +1,35 @@
+"""What a module that is trained sparsely has, beyond what every LightningModule has."""
+
+from typing import Any, Protocol, cast
+
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+
+class Trained(Protocol):
+    """Attributes:
+    network: a plain module, whose parameters may be masked.
+    steps: optimizer steps of the whole schedule.
+    batch_size: examples per optimizer step.
+    monitor: name of the validation metric that says which checkpoint is best; higher is better.
+    tested: whether there is a test split.
+    """
+
+    network: nn.Module
+    steps: int
+    batch_size: int
+
+    @property
+    def monitor(self) -> str: ...
+
+    @property
+    def tested(self) -> bool: ...
+
+    def loss(self, batch: Any) -> Tensor: ...
+
+    def train_dataloader(self) -> Any: ...
+
+
+def trained(module: LightningModule) -> Trained:
+    """The same module, typed."""
+    return cast(Trained, module)

@@ -1,0 +1,44 @@
+"""What the tests share: composed configs of runs that take a second."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+ROOT = Path(__file__).parent.parent
+METHODS = sorted(path.stem for path in (ROOT / "conf" / "method").glob("*.yaml"))
+SMALL = [
+    "steps=12",
+    "batch_size=8",
+    "model.hidden_size=16",
+    "model.heads=2",
+    "model.intermediate_size=32",
+    "task.data.train=320",
+    "task.data.val=24",
+    "task.data.test=24",
+    "trainer=cpu",
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The config that `python train.py` gets with these overrides."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+def of_method(method: str, sparsity: float = 0.6) -> list[str]:
+    """Overrides that select a method and make its schedule fit a dozen steps."""
+    overrides = [f"method={method}"]
+    if method != "dense":
+        overrides.append(f"sparsity={sparsity}")
+    if "schedule" in (node := composed(f"method={method}").method.sparsifier) and "every" in node.schedule:
+        overrides.append("method.sparsifier.schedule.every=2")
+    return overrides
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Callable[..., DictConfig]:
+    """Composes a run of a second, with its root in a temporary folder."""
+    return lambda *overrides: composed(*SMALL, f"root={tmp_path / 'outputs'}", *overrides)

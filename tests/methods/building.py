@@ -1,0 +1,59 @@
+"""Builds the parts of a composed run by hand, so that a test can stand beside the callbacks and look."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from omegaconf import DictConfig
+
+from callbacks.fit import fit
+from callbacks.metrics_file import MetricsFile
+from callbacks.sparsifier import Sparsifier
+from train import build
+
+
+@dataclass
+class Parts:
+    """A module and its sparsifier, before training."""
+
+    config: DictConfig
+    module: LightningModule
+    sparsifier: Sparsifier
+
+    def fit(self, folder: Path, *watchers: Callback, **options: Any) -> None:
+        """Trains with more callbacks behind our own; options of the trainer replace those of the config."""
+        folder.mkdir(parents=True, exist_ok=True)
+        given = {key: options.pop(key) for key in ("resume", "stop_step", "checkpoint_every") if key in options}
+        trainer = partial(_with, build(self.config.trainer), watchers, options)
+        fit(trainer, self.module, self.sparsifier, folder, loggers=[MetricsFile(folder / "metrics.csv")], **given)
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.module.network.named_parameters()}
+
+
+def parts(config: DictConfig, ticket: Path | None = None) -> Parts:
+    """Builds what train.py builds."""
+    data, model, optim = build(config.task.data), build(config.model), build(config.optim)
+    seed_everything(config.seed, verbose=False)
+    module = build(config.task.module)(
+        data=data,
+        model=model,
+        optim=optim,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        accumulate=config.trainer.accumulate_grad_batches,
+        seed=config.seed,
+    )
+    more = {} if ticket is None else {"ticket": str(ticket)}
+    return Parts(config, module, build(config.method.sparsifier, **more))
+
+
+def _with(
+    trainer: Callable[..., Trainer], watchers: tuple[Callback, ...], options: dict[str, Any], **given: Any
+) -> Trainer:
+    return trainer(**{**given, "callbacks": [*given["callbacks"], *watchers], **options})

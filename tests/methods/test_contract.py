@@ -1,0 +1,186 @@
+"""What every method of conf/method/ keeps, without naming one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from omegaconf import DictConfig
+from transformers import AutoModelForMultipleChoice, AutoTokenizer
+
+import callbacks.last_checkpoint
+import train
+from runs.folder import Run
+from tests.conftest import METHODS, of_method
+from tests.methods.building import Parts, parts
+
+SPARSE = [method for method in METHODS if method != "dense"]
+
+
+def built(small: Callable[..., DictConfig], tmp_path: Path, method: str, *overrides: str) -> Parts:
+    """The parts of a method's run; a method whose mask comes from another run gets the ticket of a dense one."""
+    config = small(*of_method(method), *overrides)
+    if method != "lth":
+        return parts(config)
+    dense = parts(small())
+    dense.fit(tmp_path / "dense")
+    return parts(config, ticket=tmp_path / "dense" / "checkpoints" / "last.ckpt")
+
+
+class Watcher(Callback):
+    """Looks at the weights at every hook where anyone can, and at what the optimizer holds."""
+
+    def __init__(self, sparsifier):
+        self.sparsifier = sparsifier
+        self.counts = {}
+        self.looks = 0
+
+    def look(self, trainer, module, *_):
+        network = dict(module.network.named_parameters())
+        for name, mask in self.sparsifier.masks.items():
+            weight = network[name]
+            assert torch.equal(weight.detach()[~mask], torch.zeros(int((~mask).sum())))
+            assert not torch.signbit(weight.detach()[~mask]).any()
+            for value in trainer.optimizers[0].state.get(weight, {}).values() if trainer.optimizers else ():
+                if torch.is_tensor(value) and value.shape == weight.shape:
+                    assert not value[~mask].any()
+        self.looks += 1
+
+    def on_before_optimizer_step(self, trainer, module, optimizer):
+        network = dict(module.network.named_parameters())
+        for name, mask in self.sparsifier.masks.items():
+            assert not network[name].grad[~mask].any()
+        self.counts[trainer.global_step] = {name: int(mask.sum()) for name, mask in self.sparsifier.masks.items()}
+        self.look(trainer, module)
+
+    on_train_start = on_train_batch_start = on_train_batch_end = on_before_zero_grad = look
+    on_validation_start = on_validation_end = on_train_end = on_test_start = look
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "trainer", [{}, {"accumulate_grad_batches": 2}, {"precision": "bf16-mixed"}, {"gradient_clip_val": 0.01}], ids=str
+)
+def test_pruned_weights_are_zero_wherever_one_looks(small, tmp_path, method, trainer):
+    run = built(small, tmp_path, method, *(f"trainer.{key}={value}" for key, value in trainer.items()))
+    watcher = Watcher(run.sparsifier)
+    run.fit(tmp_path, watcher)
+    assert watcher.looks > 12 * 4
+    masks = run.sparsifier.masks
+    numel, kept = sum(mask.numel() for mask in masks.values()), sum(int(mask.sum()) for mask in masks.values())
+    assert abs(kept - numel * (1 - run.config.sparsity)) <= 1
+    assert run.sparsifier.settled
+
+
+@pytest.mark.parametrize("method", SPARSE)
+def test_kept_weights_are_trained(small, tmp_path, method):
+    run = built(small, tmp_path, method)
+    run.fit(tmp_path)
+    weights = run.weights
+    for name, mask in run.sparsifier.masks.items():
+        assert weights[name][mask].count_nonzero() > 0.9 * mask.sum()
+
+
+@pytest.mark.parametrize("method", SPARSE)
+def test_sparsity_is_constant_or_rises(small, tmp_path, method):
+    run = built(small, tmp_path, method)
+    watcher = Watcher(run.sparsifier)
+    run.fit(tmp_path, watcher)
+    totals = [sum(watcher.counts[step].values()) for step in sorted(watcher.counts)]
+    assert totals == sorted(totals, reverse=True)
+    if "drop" in run.config.method.sparsifier:
+        assert all(counts == watcher.counts[0] for counts in watcher.counts.values())
+        assert run.sparsifier.plan
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of ours catches it."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(small, tmp_path, monkeypatch, method):
+    overrides = [*of_method(method), "model.dropout=0.1", "checkpoint_every=0", "steps=23"]
+    whole = train.obtain(small(*overrides, f"root={tmp_path / 'whole'}"))
+    original = callbacks.last_checkpoint.LastCheckpoint.on_train_batch_start
+    config = small(*overrides, f"root={tmp_path / 'broken'}")
+    resumed_at = []
+    for step in (4, 9, 15):
+
+        def killing(self, trainer, *arguments, step=step):
+            original(self, trainer, *arguments)
+            resumed_at.append(trainer.global_step) if trainer.global_step in (3, 9, 15) else None
+            if trainer.global_step == step:
+                raise Killed
+
+        monkeypatch.setattr(callbacks.last_checkpoint.LastCheckpoint, "on_train_batch_start", killing)
+        with pytest.raises(Killed):
+            train.obtain(config)
+    monkeypatch.setattr(callbacks.last_checkpoint.LastCheckpoint, "on_train_batch_start", original)
+    broken = train.obtain(config)
+    states = [torch.load(run.checkpoint, weights_only=True) for run in (whole, broken)]
+    assert states[0]["state_dict"].keys() == states[1]["state_dict"].keys()
+    for name, weight in states[0]["state_dict"].items():
+        assert torch.equal(weight, states[1]["state_dict"][name]), name
+    for name, bits in states[0]["callbacks"]["Sparsifier"]["masks"].items():
+        assert torch.equal(bits, states[1]["callbacks"]["Sparsifier"]["masks"][name]), name
+    assert broken.result["metrics"] == whole.result["metrics"]
+    assert broken.result["steps"] == whole.result["steps"] == 23
+    assert (broken.folder / "metrics.csv").read_text() == (whole.folder / "metrics.csv").read_text()
+    assert set(resumed_at) >= {3, 9}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_leaves_what_it_promises(small, method):
+    config = small(*of_method(method))
+    run = train.obtain(config)
+    assert {path.name for path in run.folder.iterdir()} == {
+        "config.yaml", "result.json", "metrics.csv", "ledger.json", "checkpoints", "model",
+    }  # fmt: skip
+    assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    result = json.loads((run.folder / "result.json").read_text())
+    assert result["status"] == "completed"
+    assert (result["task"], result["model"], result["method"], result["seed"]) == ("little_world_qa", "tiny", method, 1)
+    assert result["sparsity"]["target"] == config.sparsity
+    assert {"val/accuracy", "val/loss", "test/accuracy", "test/loss"} == set(result["metrics"])
+    network = AutoModelForMultipleChoice.from_pretrained(run.folder / "model")
+    AutoTokenizer.from_pretrained(run.folder / "model")
+    weights = dict(network.named_parameters())
+    ledger = json.loads((run.folder / "ledger.json").read_text())
+    for row in ledger["tensors"]:
+        assert int(weights[row["name"]].count_nonzero()) <= row["kept"]
+        assert list(weights[row["name"]].shape) == row["shape"]
+    assert ledger["scope"]["sparsity"] == result["sparsity"]["scope"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_finished_run_is_not_trained_again(small, monkeypatch, method):
+    config = small(*of_method(method))
+    first = train.obtain(config)
+    monkeypatch.setattr(train, "train", lambda *_: pytest.fail("trained again"))
+    assert train.obtain(config).result == first.result
+
+
+@pytest.mark.parametrize("method", ["dense", "magnitude_before"])
+def test_zero_sparsity_is_the_dense_run(small, tmp_path, method):
+    dense = train.obtain(small())
+    same = train.obtain(small(f"method={method}", "sparsity=0"))
+    weights = [torch.load(run.checkpoint, weights_only=True)["state_dict"] for run in (dense, same)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_after_starts_from_the_trained_weights_and_may_only_evaluate(small):
+    config = small("method=magnitude_after", "sparsity=0.5", "method.retrain_steps=0")
+    run = train.obtain(config)
+    dense = Run(small())
+    assert run.result["started_from"] == dense.id
+    assert run.result["steps"] == 0
+    trained = torch.load(dense.checkpoint, weights_only=True)["state_dict"]
+    network = AutoModelForMultipleChoice.from_pretrained(run.folder / "model")
+    kept = 0
+    for name, weight in network.named_parameters():
+        places = weight != 0 if ".layer." in name and weight.dim() == 2 else torch.ones_like(weight, dtype=torch.bool)
+        assert torch.equal(weight[places], trained[f"network.{name}"][places])
+        kept += int(places.sum())
+    assert kept < sum(weight.numel() for weight in network.parameters())

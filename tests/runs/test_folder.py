@@ -1,0 +1,107 @@
+"""A run's life on disk."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from runs.folder import Run, TrainingError
+from tests.conftest import ROOT
+
+NUMBERS = {"metrics": {"val/accuracy": 0.5}}
+
+
+@pytest.fixture
+def run(small):
+    return Run(small())
+
+
+def trains(begin):
+    begin()
+    return NUMBERS
+
+
+def test_a_completed_run_is_finished(run):
+    assert not run.finished
+    run.carry_out(trains, started_from="another")
+    assert run.finished
+    assert run.result["metrics"] == NUMBERS["metrics"]
+    assert run.result["started_from"] == "another"
+    assert run.result["versions"]["torch"].startswith("2.")
+    assert not list(run.folder.glob(".*"))
+
+
+def test_a_mistake_before_training_leaves_nothing(run):
+    def refuses(begin):
+        raise ValueError("no such scope")
+
+    with pytest.raises(ValueError, match="no such scope"):
+        run.carry_out(refuses, None)
+    assert not run.folder.exists()
+
+
+def test_a_failure_in_training_is_written_down_and_tried_again(run):
+    def fails(begin):
+        begin()
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(TrainingError, match="out of memory"):
+        run.carry_out(fails, None)
+    assert run.result["status"] == "failed"
+    assert run.result["error"] == "RuntimeError: out of memory"
+    assert not run.finished
+    assert not run.interrupted
+    run.carry_out(trains, None)
+    assert run.finished
+
+
+def test_an_interrupted_run_keeps_its_checkpoint_even_if_it_cannot_be_read(run):
+    run.checkpoint.parent.mkdir(parents=True)
+    run.checkpoint.write_text("half a checkpo")
+    assert run.interrupted
+
+    def refuses(begin):
+        raise ValueError("not a whole checkpoint")
+
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        run.carry_out(refuses, None)
+    assert run.interrupted
+
+
+def test_a_fresh_start_takes_away_what_a_failed_one_left(run):
+    run.folder.mkdir(parents=True)
+    (run.folder / "metrics.csv").write_text("old")
+    run.carry_out(trains, None)
+    assert not (run.folder / "metrics.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "3"])
+def test_illegal_result(run, text):
+    run.folder.mkdir(parents=True)
+    (run.folder / "result.json").write_text(text)
+    with pytest.raises(ValueError, match="is not a result; delete it"):
+        _ = run.result
+
+
+def test_the_lock_is_exclusive_and_goes_with_its_process(run):
+    held = "import sys, time; from omegaconf import OmegaConf; from runs.folder import Run\n"
+    held += "with Run(OmegaConf.create(sys.argv[1])).lock(): print('held', flush=True); time.sleep(60)"
+    config = json.dumps({"root": run.config.root, **json.loads(json.dumps(_plain(run.config)))})
+    other = subprocess.Popen([sys.executable, "-c", held, config], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline().strip() == "held"
+    waiting = subprocess.Popen([sys.executable, "-c", held, config], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert waiting.stdout.readline().startswith("waiting for little_world_qa-tiny-dense")
+    other.kill()
+    other.wait()
+    assert waiting.stdout.readline().strip() == "held"
+    waiting.kill()
+    waiting.wait()
+    for process in (other, waiting):
+        process.stdout.close()
+
+
+def _plain(config):
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=True)

@@ -1,0 +1,51 @@
+"""The ledger of a small network, by hand."""
+
+import json
+
+import torch
+from torch import nn
+
+from sparsity.ledger import empty, ledger
+
+
+def network() -> nn.Module:
+    model = nn.ModuleDict(
+        {"embeddings": nn.Embedding(3, 2), "body": nn.Linear(2, 4), "head": nn.Linear(2, 3, bias=False)}
+    )
+    model["head"].weight = model["embeddings"].weight
+    return model
+
+
+def test_by_hand() -> None:
+    body = torch.tensor([[1, 0], [0, 0], [1, 1], [0, 0]]).bool()
+    masks = {"embeddings.weight": torch.zeros(3, 2).bool(), "body.weight": body}
+    found = ledger(network(), masks, 0.75)
+    assert found == {
+        "scope": {"numel": 14, "kept": 3, "sparsity": 11 / 14, "target": 0.75},
+        "model": {"numel": 18, "kept": 7, "sparsity": 11 / 18},  # the tied weight counts once, the bias is dense
+        "tensors": [
+            {"name": "embeddings.weight", "shape": [3, 2], "numel": 6, "kept": 0, "sparsity": 1.0},
+            {"name": "body.weight", "shape": [4, 2], "numel": 8, "kept": 3, "sparsity": 0.625},
+        ],
+        "empty": ["embeddings.weight"],
+    }
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_values_do_not_count() -> None:
+    model = network()
+    nn.init.zeros_(model["body"].weight)
+    found = ledger(model, {"body.weight": torch.ones(4, 2).bool()}, 0.0)
+    assert found["scope"]["sparsity"] == found["model"]["sparsity"] == 0.0
+
+
+def test_without_masks() -> None:
+    found = ledger(network(), {}, 0.0)
+    assert found["scope"] == {"numel": 0, "kept": 0, "sparsity": 0.0, "target": 0.0}
+    assert found["model"] == {"numel": 18, "kept": 18, "sparsity": 0.0}
+    assert found["tensors"] == found["empty"] == []
+
+
+def test_empty() -> None:
+    masks = {"a": torch.zeros(2, 2).bool(), "b": torch.tensor([[0, 1]]).bool(), "c": torch.zeros(1, 1).bool()}
+    assert empty(masks) == ["a", "c"]

@@ -1,0 +1,149 @@
+"""Plans worked by hand, and what holds for runs of every length."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sparsity.schedules import Cosine, Cubic, Once, Schedule, Staircase
+
+LENGTHS = range(1, 501)
+
+
+def test_once_by_hand() -> None:
+    assert Once().plan(0, 0.8) == {0: 0.8}
+    assert Once().plan(100, 0.8) == {0: 0.8}
+    assert Once(0.29).plan(100, 0.8) == {29: 0.8}
+    assert Once(0.999).plan(100, 0.8) == {99: 0.8}
+
+
+def test_cubic_by_hand() -> None:
+    # (1 - 3/4) ** 3 = 1/64 and (1 - 1/4) ** 3 = 27/64 of the way are missing
+    assert Cubic(0.1, 0.5, 10).plan(100, 0.64) == pytest.approx({10: 0.0, 20: 0.37, 30: 0.56, 40: 0.63, 50: 0.64})
+    assert Cubic(0.1, 0.5, 30).plan(100, 0.64) == pytest.approx({10: 0.0, 40: 0.63, 50: 0.64})
+    assert Cubic(0.1, 0.5, 999).plan(100, 0.64) == {10: 0.0, 50: 0.64}
+    assert Cubic(0.5, 0.5, 1).plan(100, 0.64) == {50: 0.64}
+
+
+def test_staircase_by_hand() -> None:
+    assert Staircase(0.0, 0.5, 3).plan(100, 0.6) == pytest.approx({0: 0.2, 25: 0.4, 50: 0.6})
+    assert Staircase(0.2, 0.23, 4).plan(100, 0.8) == pytest.approx({20: 0.2, 21: 0.4, 22: 0.6, 23: 0.8})
+
+
+def test_cosine_by_hand() -> None:
+    assert Cosine(20, 0.6).plan(100, 0.3) == pytest.approx({20: 0.225, 40: 0.075})
+    assert Cosine(50, 1.0).plan(100, 0.5) == pytest.approx({50: 0.25})
+    assert Cosine(30, 0.75).plan(120, 0.4) == pytest.approx({30: 0.3, 60: 0.1})
+
+
+@pytest.mark.parametrize("target", [0.1, 0.3, 0.7, 0.8, 0.893])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Once(),
+        Once(0.5),
+        Once(0.999),
+        Cubic(0.0, 0.0, 1),
+        Cubic(0.1, 0.8, 1),
+        Cubic(0.1, 0.8, 100),
+        Cubic(0.0, 0.999, 7),
+        Cubic(0.3, 0.3, 5),
+        Staircase(0.0, 0.999, 2),
+        Staircase(0.1, 0.8, 5),
+    ],
+)
+def test_every_length_reaches_the_target_exactly(schedule: Schedule, target: float) -> None:
+    for total in LENGTHS:
+        try:
+            plan = schedule.plan(total, target)
+        except ValueError:
+            assert isinstance(schedule, Staircase)
+            window = math.floor(schedule.end * total + 1e-9) - math.floor(schedule.begin * total + 1e-9)
+            assert window + 1 < schedule.levels
+            continue
+        steps, values = list(plan), list(plan.values())
+        assert steps == sorted(steps)
+        assert steps[0] >= 0
+        assert steps[-1] < total
+        assert values == sorted(values)
+        assert values[0] >= 0
+        assert values[-1] == target
+        if isinstance(schedule, Cubic):
+            assert all(later - earlier <= schedule.every for earlier, later in pairwise(steps))
+            assert all(later - earlier == schedule.every for earlier, later in pairwise(steps[:-1]))
+        if isinstance(schedule, Staircase):
+            assert len(plan) == schedule.levels
+            assert values == pytest.approx(
+                [target * level / schedule.levels for level in range(1, schedule.levels + 1)]
+            )
+
+
+@pytest.mark.parametrize(("every", "end"), [(1, 1.0), (1, 0.01), (3, 0.75), (100, 0.75), (100, 1.0)])
+def test_cosine_of_every_length(every: int, end: float) -> None:
+    for total in LENGTHS:
+        last = math.floor(end * total + 1e-9)
+        if last <= every:
+            with pytest.raises(ValueError, match="no update fits"):
+                Cosine(every, end).plan(total, 0.3)
+            continue
+        plan = Cosine(every, end).plan(total, 0.3)
+        assert list(plan) == list(range(every, last, every))
+        assert all(0 < value < 0.3 for value in plan.values())
+        assert all(earlier > later for earlier, later in pairwise(plan.values()))
+
+
+def test_illegal_cosine_without_room_says_what_fits() -> None:
+    with pytest.raises(ValueError, match="every=100 with end at step 75 of 100; use every <= 74"):
+        Cosine(100, 0.75).plan(100, 0.3)
+    assert list(Cosine(74, 0.75).plan(100, 0.3)) == [74]
+    with pytest.raises(ValueError, match="end at step 1 of 2; train for more steps"):
+        Cosine(1, 0.5).plan(2, 0.3)
+
+
+def test_illegal_staircase_without_room_says_what_fits() -> None:
+    with pytest.raises(ValueError, match="levels=5 updates between steps 1 and 4 of 10; use levels <= 4"):
+        Staircase(0.1, 0.4, 5).plan(10, 0.8)
+    assert list(Staircase(0.1, 0.4, 4).plan(10, 0.8)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "fields", "named"),
+    [
+        (Once, {"at": 1.0}, "at=1"),
+        (Once, {"at": -0.1}, "at=-0.1"),
+        (Once, {"at": math.nan}, "at=nan"),
+        (Cubic, {"begin": 0.5, "end": 0.4, "every": 1}, "begin=0.5"),
+        (Cubic, {"begin": -0.1, "end": 0.4, "every": 1}, "begin=-0.1"),
+        (Cubic, {"begin": 0.1, "end": 1.0, "every": 1}, "end=1.0"),
+        (Cubic, {"begin": 0.1, "end": 0.4, "every": 0}, "every=0"),
+        (Staircase, {"begin": 0.5, "end": 0.4, "levels": 3}, "begin=0.5"),
+        (Staircase, {"begin": 0.1, "end": 1.0, "levels": 3}, "end=1.0"),
+        (Staircase, {"begin": 0.1, "end": 0.4, "levels": 1}, "levels=1"),
+        (Cosine, {"every": 0, "end": 0.5}, "every=0"),
+        (Cosine, {"every": 1, "end": 0.0}, "end=0"),
+        (Cosine, {"every": 1, "end": 1.1}, "end=1.1"),
+    ],
+)
+def test_illegal_fields(schedule: Any, fields: dict[str, float], named: str) -> None:
+    with pytest.raises(ValueError, match=rf"schedule\..*{named}"):
+        schedule(**fields)
+
+
+@pytest.mark.parametrize("schedule", [Once(), Cubic(0.1, 0.8, 1), Staircase(0.0, 0.9, 2)])
+@pytest.mark.parametrize("value", [-0.1, 1.0, math.nan])
+def test_illegal_sparsity(schedule: Schedule, value: float) -> None:
+    with pytest.raises(ValueError, match="sparsity="):
+        schedule.plan(100, value)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, 1.1, math.nan])
+def test_illegal_drop_fraction(value: float) -> None:
+    with pytest.raises(ValueError, match="the drop fraction"):
+        Cosine(1, 0.5).plan(100, value)
+
+
+@pytest.mark.parametrize("schedule", [Once(0.1), Cubic(0.1, 0.8, 1), Staircase(0.0, 0.9, 2)])
+def test_illegal_run_without_steps(schedule: Schedule) -> None:
+    with pytest.raises(ValueError, match="steps=0"):
+        schedule.plan(0, 0.8)
