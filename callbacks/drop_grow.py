@@ -16,9 +16,9 @@ from sparsity.scores import Score, needs
 class DropGrow(Sparsifier):
     """Starts sparse and exchanges weights at constant sparsity (SET, RigL).
 
-    RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) drops by magnitude and grows by the magnitude of the dense gradient of
-    the step, which is accumulated and all-reduced. Grown weights start at zero with clean moments; a weight that is dropped and
-    grown in one update keeps its value, as in the official code.
+    RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) drops by magnitude and grows by the magnitude of the dense
+    gradient of the step, which is accumulated and all-reduced. Grown weights start at zero with clean moments; a
+    weight that is dropped and grown in one update keeps its value, as in the official code.
 
     Args:
         budget: sparsity, scope and the distribution of the first masks; each tensor keeps its count afterwards.

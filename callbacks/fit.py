@@ -73,7 +73,9 @@ def fit(
     counts: dict[str, Any] = {}
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*`max_steps=0`")
+            if steps == 0:  # Lightning finds that odd; evaluating what a pruning leaves is not
+                warnings.filterwarnings("ignore", message=".*`max_steps=0`")
+                warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero")
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
             built.fit(module, ckpt_path=resume, weights_only=True)
             built.validate(module, verbose=False)

@@ -1,7 +1,8 @@
 """The training state that an interrupted run goes on from.
 
-Lightning's own checkpoints of the middle of an epoch count a validation that is due at the same step as done, and hold no
-random state. This callback saves where neither matters: after a step without validation, together with the random state.
+Lightning's own checkpoints of the middle of an epoch count a validation that is due at the same step as done, and
+hold no random state. This callback saves where neither matters: after a step without validation, together with the
+random state.
 """
 
 import os

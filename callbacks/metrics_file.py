@@ -1,7 +1,7 @@
 """The training curves as one tidy CSV file: step, metric, value.
 
-Lines are only ever appended, so that a killed run leaves a whole file; a resumed run first takes away the lines after the step
-it goes on from. (Lightning's CSVLogger deletes the file of an interrupted run.)
+Lines are only ever appended, so that a killed run leaves a whole file; a resumed run first takes away the lines after
+the step it goes on from. (Lightning's CSVLogger deletes the file of an interrupted run.)
 """
 
 import csv

@@ -1,8 +1,8 @@
 """The one callback that decides which weights are zero.
 
-It holds the masks, a dict of bool tensors (True = kept) keyed by the parameter names of the network, which stays a plain
-module. Pruned weights are zeroed in place when the masks change. From then on masked gradients and clean moments keep them at
-exactly zero in every torch optimizer, so that no pass over the weights is needed at a step.
+It holds the masks, a dict of bool tensors (True = kept) keyed by the parameter names of the network, which stays a
+plain module. Pruned weights are zeroed in place when the masks change. From then on masked gradients and clean
+moments keep them at exactly zero in every torch optimizer, so that no pass over the weights is needed at a step.
 """
 
 import logging
@@ -97,6 +97,9 @@ class Sparsifier(Callback, ABC):
             raise ValueError(
                 f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp"
             )
+
+        if trainer.precision == "16-mixed":
+            raise ValueError("trainer.precision=16-mixed hides the scale of gradients; use bf16-mixed or 32-true")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(trainer.optimizers) > 1:

@@ -46,7 +46,7 @@ def csv_and_wandb(
 
 
 def close(loggers: Sequence[Logger], result: Mapping[str, Any], ledger: Mapping[str, Any]) -> None:
-    """Ends the Weights & Biases run among the loggers, if there is one, with result and ledger attached (empty = failed).
+    """Ends the Weights & Biases run among the loggers, if any, with result and ledger attached (empty = failed).
 
     Without this, the next run of the process would go on in the same one.
     """

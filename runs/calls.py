@@ -1,7 +1,7 @@
 """Checks the constructor calls of a config against the source code, without importing it.
 
-Importing torch and transformers costs seconds; a misspelt argument is found by reading the signature from the syntax tree.
-Only our own packages are read; for a library, its constructor answers when it is called.
+Importing torch and transformers costs seconds; a misspelt argument is found by reading the signature from the syntax
+tree. Only our own packages are read; for a library, its constructor answers when it is called.
 """
 
 import ast

@@ -18,7 +18,7 @@ TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Ends the program with one sentence and exit code 2 for a wrong command, with a traceback and 1 for a failed training.
+    """Ends a wrong command with one sentence and exit code 2, a failed training with its traceback and 1.
 
     With HYDRA_FULL_ERROR=1 every error shows its traceback.
     """

@@ -102,8 +102,8 @@ class Run:
     def carry_out(self, train: Callable[[Callable[[], None]], Mapping[str, Any]], started_from: str | None) -> None:
         """Trains in the run's folder, which is made fresh unless the run was interrupted, and writes the result.
 
-        An error before training begins is a mistake in what was asked: the folder is taken away again, so that nothing is
-        left that looks like a run. An error afterwards is written down as the result.
+        An error before training begins is a mistake in what was asked: the folder is taken away again, so that
+        nothing is left that looks like a run. An error afterwards is written down as the result.
 
         Args:
             train: returns the numbers of the result; it calls its argument when training begins.

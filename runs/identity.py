@@ -1,8 +1,8 @@
 """The identity of a run: a hash of everything that can change its numbers, and of nothing else.
 
 Where things lie, which logger listens and which device computes are left out; the content of local data and model files
-counts instead of their paths. Top-level keys count through the nodes that refer to them, so that, say, the scope is part of
-the identity of a pruned run and not of a dense one.
+counts instead of their paths. Top-level keys count through the nodes that refer to them, so that, say, the scope is
+part of the identity of a pruned run and not of a dense one.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ def identity(config: DictConfig) -> str:
 
 
 def run_id(config: DictConfig) -> str:
-    """Returns the folder name of a run: task, model, method, sparsity and seed for people, the identity for certainty."""
+    """Returns the folder name of a run: what it is for people, and its identity for certainty."""
     parts = [
         _slug(config.task.name),
         _slug(Path(config.model.name).name),

@@ -90,9 +90,9 @@ def check(config: DictConfig) -> None:
             raise ValueError(f"{key}={value} {rule}")
     if (resolved["steps"] is None) == (resolved["epochs"] is None):
         raise ValueError("give either steps=<optimizer steps> or epochs=<passes over the training data>")
-    if resolved["stop_step"] is not None and resolved["steps"] is not None:
-        if resolved["stop_step"] > resolved["steps"]:
-            raise ValueError(f"stop_step={resolved['stop_step']} is beyond the last step, steps={resolved['steps']}")
+    steps, stop_step = resolved["steps"], resolved["stop_step"]
+    if steps is not None and stop_step is not None and stop_step > steps:
+        raise ValueError(f"stop_step={stop_step} is beyond the last step, steps={steps}")
     data_dir = resolved["task"].get("data_dir")
     if data_dir is not None and data_dir not in resolved["task"]["data"].values():
         raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")

@@ -53,8 +53,8 @@ class DenseRun(Start):
 class PreviousLevel(Start):
     """The level before this one in iterative magnitude pruning (Frankle & Carbin 2019, arXiv 1803.03635).
 
-    Level 0 is the dense run; level n leaves ``(1 - rate) ** n`` of the weights. A target between two levels is reached by
-    one last smaller cut, so that it is hit exactly and the levels below it are shared by all targets.
+    Level 0 is the dense run; level n leaves ``(1 - rate) ** n`` of the weights. A target between two levels is
+    reached by one last smaller cut, so that it is hit exactly and the levels below it are shared by all targets.
 
     Attributes:
         rate: fraction of the remaining weights that a level prunes.
@@ -82,7 +82,7 @@ class PreviousLevel(Start):
 
 
 def levels(sparsity: float, rate: float) -> list[float]:
-    """The sparsities of iterative pruning up to `sparsity`: 1 - (1 - rate)^n for n = 1, 2, ..., the last one `sparsity`.
+    """The sparsities of iterative pruning: 1 - (1 - rate)^n for n = 1, 2, ..., the last one `sparsity`.
 
     Exact decimals, rounded to 12 places, so that a level has one name whichever target asks for it.
 

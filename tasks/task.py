@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -150,6 +153,14 @@ class Task(LightningModule, ABC):
     def configure_optimizers(self) -> Any:
         optimizer, schedule = self.optim.build(self.network, self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        # Lightning refuses to clip for a fused optimizer under autocast, because that may be scaling gradients;
+        # bfloat16 needs no scaling, and float16 is refused elsewhere.
+        algorithm = gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
 
     def train_dataloader(self) -> Loader:
         """The training batches from the trainer's present step on, or from the beginning without a trainer."""

@@ -1,4 +1,4 @@
-"""Methods against loops written by hand: plain PyTorch for the steps, sorting in NumPy for the masks, formulas from the papers."""
+"""Methods against loops written by hand: plain PyTorch steps, masks by sorting in NumPy, formulas from the papers."""
 
 import math
 
@@ -78,7 +78,7 @@ def hand_loop(config, masks, update=lambda step, masks, weights: masks):
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     return network, masks, losses
 
 
@@ -174,12 +174,12 @@ def test_lottery_ticket(config, tmp_path, rewind):
     import train
 
     done = train.obtain(config("method=lth", "sparsity=0.3", f"method.start.rewind_step={rewind}"))
-    masks = None
+    masks = trained = None
     for sparsity in (None, 0.2, 0.3):
         module = parts(config("method=dense", "sparsity=0")).module
         network, weights = module.network, in_scope(module.network)
         if sparsity is not None:
-            scores = {name: np.where(masks[name], score, -1.0) for name, score in magnitudes(trained).items()}  # noqa: F821
+            scores = {name: np.where(masks[name], score, -1.0) for name, score in magnitudes(trained).items()}
             masks = highest(scores, round(sum(score.size for score in scores.values()) * (1 - sparsity)))
         else:
             masks = {name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}

@@ -23,9 +23,20 @@ def test_what_cannot_change_the_numbers_does_not_count(override):
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=2", "lr=0.5", "batch_size=4", "steps=3", "task=rte", "model.layers=3", "method=gmp", "optim.schedule.warmup=0.1",
-     "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=2", "stop_step=3"],
-)  # fmt: skip
+    [
+        "seed=2",
+        "lr=0.5",
+        "batch_size=4",
+        "steps=3",
+        "task=rte",
+        "model.layers=3",
+        "method=gmp",
+        "optim.schedule.warmup=0.1",
+        "trainer.precision=bf16-mixed",
+        "trainer.gradient_clip_val=2",
+        "stop_step=3",
+    ],
+)
 def test_what_can_change_the_numbers_counts(override):
     assert identity(composed(override)) != identity(composed())
 
@@ -64,7 +75,7 @@ def test_content_of_a_local_model_counts(tmp_path):
 
 
 def test_illegal_data_dir(tmp_path):
-    with pytest.raises(FileNotFoundError, match="task.data_dir=.* is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"task.data_dir=.* is not a folder"):
         identity(composed("task=rte", f"task.data_dir={tmp_path / 'nowhere'}"))
 
 

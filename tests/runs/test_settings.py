@@ -38,7 +38,7 @@ from tests.conftest import composed
     ],
 )
 def test_illegal(override, sentence):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r".") as caught:
         check(composed(override))
     assert sentence in str(caught.value)
 

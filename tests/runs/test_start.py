@@ -53,7 +53,7 @@ def test_after_needs_the_dense_run_and_before_nothing():
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.5])
 def test_illegal_rate(rate):
-    with pytest.raises(ValueError, match="rate=.* must be above 0 and below 1"):
+    with pytest.raises(ValueError, match=r"rate=.* must be above 0 and below 1"):
         PreviousLevel(rate, 0)
 
 
