@@ -1,4 +1,4 @@
-"""Trains one sparse model, or with -m a sweep of them; README.md says how, --help what can be set."""
+"""Trains one sparse model, or with -m a sweep of them; README.md says how, --help what there is to choose."""
 
 from collections.abc import Callable
 from pathlib import Path
