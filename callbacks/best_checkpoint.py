@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.trainer.states import TrainerFn
 
 from callbacks.sparsifier import Sparsifier
 
@@ -26,7 +25,7 @@ class BestCheckpoint(Callback):
         self.best: dict[str, float] | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == TrainerFn.FITTING and self.sparsifier.settled:
+        if self.sparsifier.settled:
             value = float(trainer.callback_metrics[self.monitor])
             if self.best is None or value > self.best[self.monitor]:
                 self.best = {"step": trainer.global_step, self.monitor: value}

@@ -1,6 +1,7 @@
 """Trains a module under a sparsifier and evaluates it: the one place where Lightning is put together."""
 
 import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def fit(
     checkpoint_every: float = 30.0,
     begin: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Trains for `module.steps` steps as one Lightning epoch, validating ten times, then evaluates on every split.
+    """Trains for `module.steps` steps as one Lightning epoch, validating now and then, and evaluates on every split.
 
     Returns the numbers of the result and the ledger.
 
@@ -47,42 +48,51 @@ def fit(
         begin: called when everything that was asked for has been found possible and training begins.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    steps, monitor, checkpoints = trained(module).steps, trained(module).monitor, folder / "checkpoints"
+    subject, checkpoints = trained(module), folder / "checkpoints"
+    steps = subject.steps
     record = Record(sparsifier, begin)
-    built = trainer(
-        max_epochs=1,
-        max_steps=steps if stop_step is None else stop_step,
-        log_every_n_steps=max(1, min(LOG_EVERY, steps)),
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        logger=list(loggers),
-        plugins=[AtomicCheckpointIO()],
-        callbacks=[
-            sparsifier,
-            record,
-            LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
-            BestCheckpoint(checkpoints / "best.ckpt", monitor, sparsifier),
-            SparsityProgressBar(sparsifier),
-        ],
-    )
-    # Whole steps, so that a validation never comes between two micro-batches of one.
-    built.val_check_interval = max(1, steps // VALIDATIONS) * int(built.accumulate_grad_batches)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
+        built = trainer(
+            max_epochs=1,
+            max_steps=steps if stop_step is None else stop_step,
+            log_every_n_steps=max(1, min(LOG_EVERY, steps)),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            logger=list(loggers),
+            plugins=[AtomicCheckpointIO()],
+            callbacks=[
+                sparsifier,
+                record,
+                LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
+                BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier),
+                SparsityProgressBar(sparsifier),
+            ],
+        )
+        # Whole steps, so that a validation never comes between two micro-batches of one.
+        interval = validation_interval(steps, subject.batch_size, subject.validation_examples)
+        built.val_check_interval = interval * int(built.accumulate_grad_batches)
         with warnings.catch_warnings():
             if steps == 0:  # Lightning finds that odd; evaluating what a pruning leaves is not
                 warnings.filterwarnings("ignore", message=".*`max_steps=0`")
                 warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero")
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
             built.fit(module, ckpt_path=resume, weights_only=True)
-            built.validate(module, verbose=False)
-            if trained(module).tested:
+            if record.validated_at != record.steps:
+                built.validate(module, verbose=False)
+            if subject.tested:
                 built.test(module, verbose=False)
-        counts = ledger(trained(module).network, sparsifier.masks, sparsifier.target)
+        counts = ledger(subject.network, sparsifier.masks, sparsifier.target)
         numbers = record.result(counts)
     finally:
         close(loggers, numbers, counts)
     return numbers, counts
+
+
+def validation_interval(steps: int, batch_size: int, validation_examples: int) -> int:
+    """Steps between two validations: ten in a run, or fewer if they would cost more than the training between them."""
+    most_often = max(math.ceil(steps / VALIDATIONS), math.ceil(validation_examples / batch_size))
+    return max(1, min(most_often, steps))

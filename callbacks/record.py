@@ -24,6 +24,7 @@ class Record(Callback):
         self.begin = begin
         self.seconds = 0.0
         self.steps = 0
+        self.validated_at = -1
         self.batch_size = 0
         self.metrics: dict[str, float] = {}
         self._since: float | None = None
@@ -57,6 +58,7 @@ class Record(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.monotonic()
+        self.validated_at = trainer.global_step
         self._collect(trainer)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,6 +12,7 @@ class Trained(Protocol):
     steps: optimizer steps of the whole schedule.
     batch_size: examples per optimizer step.
     monitor: name of the validation metric that says which checkpoint is best; higher is better.
+    validation_examples: size of the validation split.
     tested: whether there is a test split.
     """
 
@@ -21,6 +22,9 @@ class Trained(Protocol):
 
     @property
     def monitor(self) -> str: ...
+
+    @property
+    def validation_examples(self) -> int: ...
 
     @property
     def tested(self) -> bool: ...

@@ -43,7 +43,7 @@ class Run:
     def labels(self) -> dict[str, str]:
         """Names of what is run, for people."""
         config = self.config
-        return {"task": config.task.name, "model": config.model.name, "method": config.method.name}
+        return {"task": config.task.name, "model": Path(config.model.name).name, "method": config.method.name}
 
     @property
     def resolved(self) -> dict[str, Any]:

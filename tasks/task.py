@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, evaluation_batches
 from tasks.encoding import positions
@@ -129,12 +130,18 @@ class Task(LightningModule, ABC):
         return f"val/{next(iter(measures))}"
 
     @property
+    def validation_examples(self) -> int:
+        """Size of the validation split."""
+        return len(self.examples["val"])
+
+    @property
     def tested(self) -> bool:
         """Whether there is a labelled test split."""
         return "test" in self.examples
 
     def save(self, folder: Path) -> None:
         """Saves network and tokenizer as plain transformers open them."""
+        logging.disable_progress_bar()
         self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
