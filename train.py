@@ -19,19 +19,20 @@ def obtain(config: DictConfig) -> Run:
     """Returns the finished run of a config: reused, resumed or trained, after the runs that it starts from."""
     run = Run(config)
     with run.lock():
-        if not run.finished:
+        if run.finished:
+            run.mention_version()
+        else:
             origins = {role: obtain(needed) for role, needed in instantiate(config.method.start).needs(config).items()}
             checkpoints = {role: origin.checkpoint for role, origin in origins.items()}
-            started_from = next((origin.id for origin in origins.values()), None)
-            run.carry_out(lambda begin: train(run, checkpoints, begin), started_from)
+            run.carry_out(lambda begin: train(run, checkpoints, begin), [origin.id for origin in origins.values()])
     return run
 
 
 def train(run: Run, origins: dict[str, Path], begin: Callable[[], None]) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
-    import torch  # what follows takes seconds to import, for which finished runs and wrong commands do not wait
-    from lightning.pytorch import seed_everything
+    from lightning.pytorch import seed_everything  # takes seconds; finished runs and wrong commands do not wait for it
 
+    from callbacks.checkpoint_file import load
     from callbacks.fit import fit
 
     config = run.config
@@ -41,7 +42,7 @@ def train(run: Run, origins: dict[str, Path], begin: Callable[[], None]) -> dict
     recipe = {"batch_size": config.batch_size, "steps": steps, "accumulate": accumulate, "seed": config.seed}
     module = build(config.task.module)(data=data, model=model, optim=optim, **recipe)
     if "weights" in origins:
-        module.load_state_dict(torch.load(origins["weights"], weights_only=True, mmap=True)["state_dict"])
+        module.load_state_dict(load(origins["weights"])["state_dict"])
     sparsifier = build(config.method.sparsifier, **{role: str(origins[role]) for role in {"ticket"} & origins.keys()})
     numbers, ledger = fit(
         build(config.trainer),

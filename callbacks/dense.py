@@ -21,7 +21,7 @@ class Dense(Sparsifier):
     def __init__(self, sparsity: float) -> None:
         if sparsity != 0:
             raise ValueError(f"method=dense keeps every weight, so sparsity={sparsity} needs another method")
-        super().__init__(scope=None, target=0.0, seed=0)
+        super().__init__(budget=None, seed=0)
 
     def make_plan(self, steps: int) -> Plan:
         return {}

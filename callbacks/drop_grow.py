@@ -17,8 +17,10 @@ class DropGrow(Sparsifier):
     """Starts sparse and exchanges weights at constant sparsity (SET, RigL).
 
     RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) drops by magnitude and grows by the magnitude of the dense
-    gradient of the step, which is accumulated and all-reduced. Grown weights start at zero with clean moments; a
-    weight that is dropped and grown in one update keeps its value, as in the official code.
+    gradient of the step, which is accumulated and all-reduced. The step is then taken with the new masks; the
+    paper leaves it out. Grown weights start at zero with clean moments, of which Adam's bias correction knows
+    nothing: their first moves are larger than those of a fresh optimizer. A weight that is dropped and grown in one
+    update keeps its value, as in the official code.
 
     Args:
         budget: sparsity, scope and the distribution of the first masks; each tensor keeps its count afterwards.
@@ -44,7 +46,7 @@ class DropGrow(Sparsifier):
     ) -> None:
         if not 0 < drop_fraction <= 1:
             raise ValueError(f"method.sparsifier.drop_fraction={drop_fraction} must be above 0 and at most 1")
-        super().__init__(budget.scope, budget.sparsity, seed)
+        super().__init__(budget, seed)
         self.budget = budget
         self.initial = initial
         self.drop = drop
@@ -64,4 +66,10 @@ class DropGrow(Sparsifier):
 
     def update(self, step: int, value: float) -> Masks:
         drop, grow = self.scores(self.drop, step), self.scores(self.grow, step)
-        return {name: drop_and_grow(mask, drop[name], grow[name], value) for name, mask in self.masks.items()}
+        masks = {}
+        for name, mask in self.masks.items():
+            try:
+                masks[name] = drop_and_grow(mask, drop[name], grow[name], value)
+            except ValueError as error:
+                raise ValueError(f"update of {name} at step {step}: {error}") from error
+        return masks

@@ -11,13 +11,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
 from callbacks.best_checkpoint import BestCheckpoint
-from callbacks.last_checkpoint import AtomicCheckpointIO, LastCheckpoint
+from callbacks.checkpoint_file import AtomicCheckpointIO
+from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.record import Record
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import trained
 from callbacks.wandb_run import close
-from sparsity.ledger import ledger
 
 VALIDATIONS = 10
 LOG_EVERY = 10
@@ -68,8 +68,13 @@ def fit(
                 sparsifier,
                 record,
                 LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
-                BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier),
                 SparsityProgressBar(sparsifier),
+                # Where another run goes on from here, the best so far would be taken for one of its own.
+                *(
+                    [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier)]
+                    if stop_step is None
+                    else []
+                ),
             ],
         )
         # Whole steps, so that a validation never comes between two micro-batches of one.
@@ -81,11 +86,13 @@ def fit(
                 warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero")
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
             built.fit(module, ckpt_path=resume, weights_only=True)
+            if stop_step is None and not (record.steps == steps and sparsifier.settled):
+                raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
             if record.validated_at != record.steps:
                 built.validate(module, verbose=False)
             if subject.tested:
                 built.test(module, verbose=False)
-        counts = ledger(subject.network, sparsifier.masks, sparsifier.target)
+        counts = sparsifier.ledger(module)
         numbers = record.result(counts)
     finally:
         close(loggers, numbers, counts)

@@ -5,16 +5,13 @@ hold no random state. This callback saves where neither matters: after a step wi
 random state.
 """
 
-import os
 import random
 import time
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from callbacks.metrics_file import MetricsFile
 from callbacks.trained import trained
@@ -26,19 +23,20 @@ class LastCheckpoint(Callback):
 
     Args:
         path: the file; it always holds a complete state.
-        every: seconds between two saves.
+        every: seconds between two saves, or more, so that saving costs a twentieth of the time at most.
     """
 
     def __init__(self, path: Path, every: float) -> None:
         self.path = path
         self.every = every
+        self._pause = every
         self._saved_at = time.monotonic()
         self._random: dict[str, Any] | None = None
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile):
-                logger.rewind(trainer.global_step)
+                logger.rewind(checkpoint["global_step"])
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # Making the data iterator may draw random numbers, so the state is restored as late as can be.
@@ -51,9 +49,10 @@ class LastCheckpoint(Callback):
     ) -> None:
         done = batch_idx + 1
         assert trainer.val_check_batch is not None
-        due = time.monotonic() - self._saved_at >= self.every
-        if due and done % trainer.accumulate_grad_batches == 0 and done % int(trainer.val_check_batch) != 0:
-            self._save(trainer)
+        if done % trainer.accumulate_grad_batches == 0 and done % int(trainer.val_check_batch) != 0:
+            due = time.monotonic() - self._saved_at >= self._pause
+            if trainer.strategy.reduce_boolean_decision(due, all=False):  # clocks differ, and saving is done together
+                self._save(trainer)
         if trainer.global_step == trainer.max_steps and _cut_short(trainer, pl_module):
             self._save(trainer)
 
@@ -62,46 +61,22 @@ class LastCheckpoint(Callback):
         if not _cut_short(trainer, pl_module):
             self._save(trainer)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.max_steps == 0:  # nothing was trained, but other runs may start from here
+            self._save(trainer)
+
     def _save(self, trainer: Trainer) -> None:
+        begun = time.monotonic()
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
+        if self.every > 0:
+            self._pause = max(self.every, 20 * (self._saved_at - begun))
 
     def state_dict(self) -> dict[str, Any]:
         return {"random": _random_state()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._random = state_dict["random"]
-
-
-@final
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and moves it there, so that a kill leaves the old one or the new one."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any | None = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Loads tensors and plain containers only.
-
-        Raises:
-            ValueError: the file is not a whole checkpoint.
-        """
-        try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise ValueError(f"{path} is not a whole checkpoint; delete it to start its run again") from error
-        return checkpoint
 
 
 def _cut_short(trainer: Trainer, module: LightningModule) -> bool:
@@ -114,17 +89,13 @@ def _random_state() -> dict[str, Any]:
     return {
         "python": [version, list(internal), gauss],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
     }
 
 
 def _set_random_state(state: dict[str, Any]) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
-    torch.set_rng_state(_on_cpu(state["torch"]))
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([_on_cpu(device) for device in state["cuda"]])
-
-
-def _on_cpu(state: Tensor) -> Tensor:
-    return state.cpu()
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())

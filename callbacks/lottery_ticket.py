@@ -6,6 +6,7 @@ from typing import final
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
+from callbacks.checkpoint_file import load
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.masks import unpack
@@ -27,7 +28,7 @@ class LotteryTicket(Sparsifier):
     """
 
     def __init__(self, budget: Budget, score: Score, ticket: Path) -> None:
-        super().__init__(budget.scope, budget.sparsity, seed=0)
+        super().__init__(budget, seed=0)
         self.budget = budget
         self.score = score
         self.ticket = ticket
@@ -36,7 +37,7 @@ class LotteryTicket(Sparsifier):
         return {}
 
     def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
-        checkpoint = torch.load(self.ticket, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = load(Path(self.ticket))
         packed = checkpoint["callbacks"][self.state_key]["masks"]
         scores = {}
         for name, weight in self._weights.items():

@@ -5,6 +5,7 @@ the step it goes on from. (Lightning's CSVLogger deletes the file of an interrup
 """
 
 import csv
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
@@ -54,8 +55,10 @@ class MetricsFile(Logger):
         if self.path.exists():
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.reader(file) if len(row) == 3 and (row == HEADER or int(row[0]) < step)]
-            with self.path.open("w", newline="") as file:
+            partial = self.path.with_name(f".{self.path.name}.partial")
+            with partial.open("w", newline="") as file:
                 csv.writer(file).writerows(rows)
+            os.replace(partial, self.path)
 
 
 def csv_only(run_id: str, folder: Path, labels: Mapping[str, str], config: Mapping[str, Any]) -> list[Logger]:

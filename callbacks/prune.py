@@ -26,7 +26,7 @@ class Prune(Sparsifier):
     """
 
     def __init__(self, budget: Budget, score: Score, schedule: Schedule, seed: int, gradient_batches: int = 1) -> None:
-        super().__init__(budget.scope, budget.sparsity, seed)
+        super().__init__(budget, seed)
         self.budget = budget
         self.score = score
         self.schedule = schedule

@@ -27,6 +27,7 @@ class Record(Callback):
         self.validated_at = -1
         self.batch_size = 0
         self.metrics: dict[str, float] = {}
+        self._begun = False
         self._since: float | None = None
 
     def result(self, ledger: dict[str, Any]) -> dict[str, Any]:
@@ -45,12 +46,8 @@ class Record(Callback):
             "seconds": self.seconds,
         }
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.max_steps == 0:
-            self.begin()
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begin()
+        self._begin()
         self._since = time.monotonic()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -68,6 +65,7 @@ class Record(Callback):
         self._pause()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begin()  # also where there was nothing to train, or nothing more
         self.steps = trainer.global_step
         self.batch_size = trained(pl_module).batch_size
 
@@ -78,6 +76,11 @@ class Record(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self.begin()
 
     def _pause(self) -> None:
         if self._since is not None:

@@ -18,9 +18,9 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from callbacks.trained import trained
-from sparsity.ledger import empty
+from sparsity.budget import Budget
+from sparsity.ledger import Ledger, counts, ledger
 from sparsity.masks import leaks, pack, unpack, zero_
-from sparsity.scope import Scope
 from sparsity.scores import Score, evaluate, needs
 
 log = logging.getLogger(__name__)
@@ -33,15 +33,14 @@ class Sparsifier(Callback, ABC):
     """Keeps the weights of a scope masked and changes the masks when its plan says so.
 
     Args:
-        scope: the weights that may be zeroed; None = none.
-        target: sparsity of the scope at the end of the plan.
+        budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
         seed: of the random draws, which use a generator of their own, seeded with (seed, step).
     """
 
-    def __init__(self, scope: Scope | None, target: float, seed: int) -> None:
-        self.scope = scope
-        self.target = target
+    def __init__(self, budget: Budget | None, seed: int) -> None:
+        self.target = 0.0 if budget is None else budget.sparsity
         self.seed = seed
+        self._budget = budget
         self.masks: Masks = {}
         self.plan: Plan = {}
         self.sparsity = 0.0
@@ -81,6 +80,11 @@ class Sparsifier(Callback, ABC):
             scored[name] = evaluate(score, **inputs)
         return scored
 
+    def ledger(self, module: LightningModule) -> Ledger:
+        """The counts of the present masks, with each tensor's target where the distribution sets one."""
+        targets = {} if self._budget is None else self._budget.targets({n: m.shape for n, m in self.masks.items()})
+        return ledger(trained(module).network, self.masks, self.target, targets)
+
     @property
     def settled(self) -> bool:
         """Whether the target is reached, so that a checkpoint counts as sparse."""
@@ -98,13 +102,11 @@ class Sparsifier(Callback, ABC):
                 f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp"
             )
 
-        if trainer.precision == "16-mixed":
-            raise ValueError("trainer.precision=16-mixed hides the scale of gradients; use bf16-mixed or 32-true")
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if len(trainer.optimizers) > 1:
             raise ValueError(f"masks need one optimizer, not {len(trainer.optimizers)}")
-        self._weights = self.scope.select(trained(pl_module).network) if self.scope is not None else {}
+        if self._budget is not None:
+            self._weights = self._budget.scope.select(trained(pl_module).network)
         self.plan = self.make_plan(trained(pl_module).steps)
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
@@ -151,17 +153,18 @@ class Sparsifier(Callback, ABC):
 
     def check(self) -> None:
         """Raises RuntimeError if a pruned weight is not exactly zero."""
-        leaking = {name: leaks(self._weights[name], mask) for name, mask in self.masks.items()}
-        for name, count in leaking.items():
-            if int(count):
-                raise RuntimeError(f"{int(count)} pruned weights of {name} are not zero")
+        if self.masks:
+            leaking = torch.stack([leaks(self._weights[name], mask) for name, mask in self.masks.items()]).tolist()
+            for name, count in zip(self.masks, leaking, strict=True):
+                if count:
+                    raise RuntimeError(f"{count} pruned weights of {name} are not zero")
 
     def _set(self, masks: Masks) -> None:
         self.masks = masks
-        self._numel = sum(mask.numel() for mask in masks.values())
-        self._kept = sum(int(mask.sum()) for mask in masks.values())
+        kept = counts(masks)
+        self._numel, self._kept = sum(mask.numel() for mask in masks.values()), sum(kept.values())
         self.sparsity = 1 - self._kept / self._numel if masks else 0.0
-        for name in empty(masks):
+        for name in (name for name, count in kept.items() if count == 0):
             log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
 
     def _zero_weights(self) -> None:

@@ -35,7 +35,7 @@ def csv_and_wandb(
         tags=sorted(labels.values()),
         save_dir=str(folder),
         config=dict(config),
-        resume="allow",
+        resume="allow" if (folder / "checkpoints" / "last.ckpt").exists() else None,  # else what failed is overwritten
         settings=wandb.Settings(silent=True),
     )
     try:

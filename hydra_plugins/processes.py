@@ -13,6 +13,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from runs.errors import original_environment
 from runs.folder import Run
 from runs.settings import check, settle_length
 
@@ -35,7 +36,8 @@ class ProcessLauncher(Launcher):
         for number, (run, overrides) in enumerate(jobs.items(), start=1):
             line = " ".join(filter_overrides(overrides))
             print(f"[{number}/{len(jobs)}] {line or run}", flush=True)
-            code = subprocess.run([sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"], check=False).returncode
+            command = [sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"]
+            code = subprocess.run(command, check=False, env=original_environment()).returncode
             if code != 0:
                 reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
                 failed.append(f"{line} ({reason})")

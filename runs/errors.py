@@ -36,6 +36,11 @@ def sentences() -> Iterator[None]:
         sys.exit(2)
 
 
+def original_environment() -> dict[str, str]:
+    """The environment as the user set it."""
+    return {name: value for name, value in os.environ.items() if TRACEBACKS or name != "HYDRA_FULL_ERROR"}
+
+
 def one_sentence(error: BaseException) -> str:
     """Returns what is wrong with a command, naming the key, file or line and the nearest valid choice."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:

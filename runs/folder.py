@@ -8,10 +8,12 @@ The folder's files are a contract with whatever reads them:
 """
 
 import fcntl
+import gc
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +83,13 @@ class Run:
         result = self.result
         return result is not None and result["status"] == "completed"
 
+    def mention_version(self) -> None:
+        """Says so if another version of the code or of a library computed the stored result."""
+        now, then = versions(), (self.result or {}).get("versions", {})
+        changed = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
+        if changed:
+            print(f"{self.id} is the result of another version: {'; '.join(changed)}", file=sys.stderr)
+
     @property
     def interrupted(self) -> bool:
         """Whether a training state without a result is there to go on from."""
@@ -99,7 +108,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def carry_out(self, train: Callable[[Callable[[], None]], Mapping[str, Any]], started_from: str | None) -> None:
+    def carry_out(self, train: Callable[[Callable[[], None]], Mapping[str, Any]], origins: Sequence[str] = ()) -> None:
         """Trains in the run's folder, which is made fresh unless the run was interrupted, and writes the result.
 
         An error before training begins is a mistake in what was asked: the folder is taken away again, so that
@@ -107,7 +116,7 @@ class Run:
 
         Args:
             train: returns the numbers of the result; it calls its argument when training begins.
-            started_from: id of the run that this one starts from.
+            origins: ids of the runs that this one starts from, the one that its weights or masks come from first.
 
         Raises:
             TrainingError: an error after training has begun.
@@ -122,9 +131,15 @@ class Run:
             begun = True
             OmegaConf.save(self.config, self.folder / "config.yaml", resolve=True)
 
-        always = {**self.labels, "seed": self.config.seed, "started_from": started_from, "versions": versions()}
+        always = {
+            **self.labels,
+            "seed": self.config.seed,
+            "started_from": next(iter(origins), None),
+            "versions": versions(),
+        }
         try:
             numbers = train(begin)
+            gc.collect()  # a trainer and its callbacks refer to each other; a chain of runs would pile them up
         except Exception as error:
             if begun:
                 text = f"{type(error).__name__}: {error}"
@@ -138,6 +153,6 @@ class Run:
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file of the folder atomically."""
         path = self.folder / name
-        partial = path.with_name(f".{name}.{os.getpid()}")
+        partial = path.with_name(f".{name}.partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)

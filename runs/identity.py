@@ -17,17 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 HASHED = ("task", "model", "method", "optim", "trainer", "seed", "batch_size", "steps", "epochs", "stop_step")
-PLACES = {
-    "trainer": {
-        "accelerator",
-        "devices",
-        "num_nodes",
-        "log_every_n_steps",
-        "enable_progress_bar",
-        "enable_model_summary",
-        "profiler",
-    }
-}
+PLACES = {"trainer": {"accelerator", "devices", "profiler"}}
 
 
 def identity(config: DictConfig) -> str:
@@ -39,13 +29,13 @@ def identity(config: DictConfig) -> str:
     resolved: Any = OmegaConf.to_container(config, resolve=True)
     counted = {key: _without(resolved[key], PLACES.get(key, set())) for key in HASHED}
     if data_dir := resolved["task"].get("data_dir"):
-        if not os.path.isdir(data_dir):
+        if not os.path.isdir(os.path.expanduser(data_dir)):
             raise FileNotFoundError(f"task.data_dir={data_dir} is not a folder")
-        counted = _replace(counted, data_dir, folder_digest(data_dir))
+        counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir)))
     name = resolved["model"].get("name")
-    if name and os.path.isdir(name):
-        counted = _replace(counted, name, folder_digest(name))
-    text = json.dumps(counted, sort_keys=True, default=str)
+    if name and os.path.isdir(os.path.expanduser(name)):
+        counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
+    text = json.dumps(_plain(counted), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
@@ -83,6 +73,15 @@ def _replace(node: Any, old: str, new: str) -> Any:
     if isinstance(node, list):
         return [_replace(value, old, new) for value in node]
     return new if node == old else node
+
+
+def _plain(node: Any) -> Any:
+    """The same numbers written the same way: 1.0 is 1."""
+    if isinstance(node, Mapping):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
 def _slug(name: str) -> str:

@@ -72,6 +72,21 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
 }
 
+ENDS = "a run ends with steps, epochs or stop_step"
+SHOWN = "metrics.csv and the logger group show the curves"
+KEPT = "the run folder keeps what is needed"
+DEVICES = "a run trains on one device"
+OURS_TO_SET = {
+    **dict.fromkeys(("max_steps", "min_steps", "max_epochs", "min_epochs", "max_time", "fast_dev_run"), ENDS),
+    **dict.fromkeys(("limit_train_batches", "overfit_batches", "reload_dataloaders_every_n_epochs"), ENDS),
+    **dict.fromkeys(
+        ("val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps"), "validation is arranged"
+    ),
+    **dict.fromkeys(("logger", "log_every_n_steps", "enable_progress_bar", "enable_model_summary"), SHOWN),
+    **dict.fromkeys(("callbacks", "plugins", "enable_checkpointing", "default_root_dir"), KEPT),
+    **dict.fromkeys(("strategy", "num_nodes", "use_distributed_sampler"), DEVICES),
+}
+
 
 def check(config: DictConfig) -> None:
     """Checks a composed config without importing what it names.
@@ -90,9 +105,14 @@ def check(config: DictConfig) -> None:
             raise ValueError(f"{key}={value} {rule}")
     if (resolved["steps"] is None) == (resolved["epochs"] is None):
         raise ValueError("give either steps=<optimizer steps> or epochs=<passes over the training data>")
-    steps, stop_step = resolved["steps"], resolved["stop_step"]
-    if steps is not None and stop_step is not None and stop_step > steps:
-        raise ValueError(f"stop_step={stop_step} is beyond the last step, steps={steps}")
+    for key in sorted(resolved["trainer"].keys() & OURS_TO_SET):
+        raise ValueError(f"trainer.{key} is not yours to set: {OURS_TO_SET[key]}")
+    if resolved["trainer"].get("devices") not in (1, "1", None):
+        raise ValueError(f"trainer.devices={resolved['trainer']['devices']} must be 1: a run trains on one device")
+    if str(resolved["trainer"].get("precision")) in ("16", "16-mixed", "16-true"):
+        raise ValueError(
+            "trainer.precision=16-mixed hides the scale of gradients from scores; use bf16-mixed or 32-true"
+        )
     data_dir = resolved["task"].get("data_dir")
     if data_dir is not None and data_dir not in resolved["task"]["data"].values():
         raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")
@@ -118,12 +138,20 @@ def settle_length(config: DictConfig, typed: list[str]) -> None:
 
 
 def training_steps(config: DictConfig, examples: int) -> int:
-    """Returns the optimizer steps of a run whose task has so many training examples."""
+    """Returns the optimizer steps of a run whose task has so many training examples.
+
+    Raises:
+        ValueError: `stop_step`, or a lottery ticket's `rewind_step`, is not below them.
+    """
     if config.method.get("retrain_steps") is not None:
-        return int(config.method.retrain_steps)
-    if config.steps is not None:
-        return int(config.steps)
-    return math.ceil(float(config.epochs) * examples / int(config.batch_size))
+        steps = int(config.method.retrain_steps)
+    elif config.steps is not None:
+        steps = int(config.steps)
+    else:
+        steps = math.ceil(float(config.epochs) * examples / int(config.batch_size))
+    if config.stop_step is not None and config.stop_step >= steps:
+        raise ValueError(f"stop_step={config.stop_step} (or rewind_step) must be below the run's {steps} steps")
+    return steps
 
 
 def _check_keys(node: Mapping[str, Any], schema: type, prefix: str) -> None:

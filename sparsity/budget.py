@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import final
 
+import torch
 from torch import Tensor
 
 from sparsity.distributions import Distribution
@@ -64,3 +65,8 @@ class Budget:
                 raise
             masks |= zip(group.names, selected, strict=True)
         return {name: masks[name] for name in scores}
+
+    def targets(self, shapes: Mapping[str, torch.Size]) -> dict[str, int | None]:
+        """Returns how many weights each tensor should keep; None where tensors compete for a common count."""
+        groups = self.distribution.groups(shapes, kept(sum(s.numel() for s in shapes.values()), self.sparsity))
+        return {name: group.keep if len(group.names) == 1 else None for group in groups for name in group.names}

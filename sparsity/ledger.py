@@ -6,8 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Ledger = dict[str, Any]
 
-def ledger(network: nn.Module, masks: Mapping[str, Tensor], target: float) -> dict[str, Any]:
+
+def ledger(
+    network: nn.Module, masks: Mapping[str, Tensor], target: float, targets: Mapping[str, int | None] | None = None
+) -> Ledger:
     """Returns the counts of a masked network, ready for JSON.
 
     Weights count as zero where a mask says so, never because of their value. Tied weights count once.
@@ -16,31 +20,28 @@ def ledger(network: nn.Module, masks: Mapping[str, Tensor], target: float) -> di
         network: the masked one; all its parameters count in "model", also those out of scope.
         masks: by parameter name.
         target: sparsity that the scope should have.
+        targets: weights that each tensor should keep, by name; None where tensors share one count.
 
     Returns:
         {"scope": {"numel", "kept", "sparsity", "target"}, "model": {"numel", "kept", "sparsity"},
-        "tensors": [{"name", "shape", "numel", "kept", "sparsity"}], "empty": names without a kept weight}.
+        "tensors": [{"name", "shape", "numel", "kept", "sparsity", "target"}], "empty": names without a kept weight}.
     """
-    counts = _counts(masks)
+    found, targets = counts(masks), targets or {}
     tensors = [
-        {"name": name, "shape": list(mask.shape), **_line(mask.numel(), counts[name])} for name, mask in masks.items()
+        {"name": name, "shape": list(mask.shape), **_line(mask.numel(), found[name]), "target": targets.get(name)}
+        for name, mask in masks.items()
     ]
-    numel, kept = sum(mask.numel() for mask in masks.values()), sum(counts.values())
+    numel, kept = sum(mask.numel() for mask in masks.values()), sum(found.values())
     model = sum(parameter.numel() for parameter in network.parameters())
     return {
         "scope": {**_line(numel, kept), "target": target},
         "model": _line(model, model - (numel - kept)),
         "tensors": tensors,
-        "empty": empty(masks),
+        "empty": [name for name, kept in found.items() if kept == 0],
     }
 
 
-def empty(masks: Mapping[str, Tensor]) -> list[str]:
-    """Returns the names of the tensors that have no kept weight: nothing passes through them."""
-    return [name for name, kept in _counts(masks).items() if kept == 0]
-
-
-def _counts(masks: Mapping[str, Tensor]) -> dict[str, int]:
+def counts(masks: Mapping[str, Tensor]) -> dict[str, int]:
     """Returns the number of kept weights by name, with one wait for the device."""
     if not masks:
         return {}

@@ -111,6 +111,11 @@ def test_a_sweep_checks_every_job_before_the_first(tmp_path):
 def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     arguments = [*SMALL, *of_method("rigl"), "model.dropout=0.1", "steps=400", "checkpoint_every=0"]
     train(*arguments, folder=tmp_path / "whole")
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch" / "sitecustomize.py").write_text(
+        "import lightning.pytorch as pl\n"
+        "pl.LightningModule.on_train_start = lambda self: print('begins at', self.trainer.global_step)\n"
+    )
     command = [sys.executable, "train.py", *arguments, f"root={tmp_path / 'broken'}"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -121,7 +126,11 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     process.wait()
     assert list((tmp_path / "broken").glob("*/checkpoints/last.ckpt"))
     assert not results(tmp_path / "broken")
-    train(*arguments, folder=tmp_path / "broken")
+    killed_at = torch.load(next((tmp_path / "broken").glob("*/checkpoints/last.ckpt")), weights_only=True)[
+        "global_step"
+    ]
+    resumed = train(*arguments, folder=tmp_path / "broken", environment={"PYTHONPATH": str(tmp_path / "watch")})
+    assert f"begins at {killed_at}" in resumed.stdout
     states = [
         torch.load(next((tmp_path / name).glob("*/checkpoints/last.ckpt")), weights_only=True)["state_dict"]
         for name in ("whole", "broken")
@@ -129,6 +138,14 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     metrics = [next(iter(results(tmp_path / name).values()))["metrics"] for name in ("whole", "broken")]
     assert metrics[0] == metrics[1]
+
+
+def test_jobs_of_a_sweep_explain_themselves_in_one_sentence(tmp_path):
+    done = train("-m", "model=pretrained", "model.name=/nowhere,/elsewhere", folder=tmp_path, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "error: model.name=/nowhere is not a folder" in done.stderr
+    assert "(exit code 2)" in done.stderr.splitlines()[-1]
 
 
 def test_help_answers_without_the_heavy_imports(tmp_path):

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from transformers import AutoModelForMultipleChoice, AutoTokenizer
 
 import callbacks.last_checkpoint
+import tasks.task
 import train
 from runs.folder import Run
 from tests.conftest import METHODS, of_method
@@ -77,10 +78,11 @@ def test_pruned_weights_are_zero_wherever_one_looks(small, tmp_path, method, tra
 @pytest.mark.parametrize("method", SPARSE)
 def test_kept_weights_are_trained(small, tmp_path, method):
     run = built(small, tmp_path, method)
+    initial = run.weights
     run.fit(tmp_path)
     weights = run.weights
     for name, mask in run.sparsifier.masks.items():
-        assert weights[name][mask].count_nonzero() > 0.9 * mask.sum()
+        assert (weights[name] != initial[name])[mask].all()
 
 
 @pytest.mark.parametrize("method", SPARSE)
@@ -105,11 +107,13 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(small, tmp_path, mon
     whole = train.obtain(small(*overrides, f"root={tmp_path / 'whole'}"))
     original = callbacks.last_checkpoint.LastCheckpoint.on_train_batch_start
     config = small(*overrides, f"root={tmp_path / 'broken'}")
-    # Validations come every 3 steps, and the state is not saved at theirs.
+    # Validations come every 3 steps, and the state is not saved at theirs. The attempts go on where the last one was.
+    seen = []
     for step, saved in {4: 4, 9: 8, 15: 14}.items():
 
         def killing(self, trainer, *arguments, step=step):
             original(self, trainer, *arguments)
+            seen.append(trainer.global_step)
             if trainer.global_step == step:
                 raise Killed
 
@@ -120,6 +124,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(small, tmp_path, mon
         states = [torch.load(path / "checkpoints" / "last.ckpt", weights_only=True) for path in unfinished]
         assert [state["global_step"] for state in states] == [saved]
     monkeypatch.setattr(callbacks.last_checkpoint.LastCheckpoint, "on_train_batch_start", original)
+    assert seen == [*range(0, 5), *range(4, 10), *range(8, 16)]
     broken = train.obtain(config)
     states = [torch.load(run.checkpoint, weights_only=True) for run in (whole, broken)]
     assert states[0]["state_dict"].keys() == states[1]["state_dict"].keys()
@@ -130,6 +135,42 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(small, tmp_path, mon
     assert broken.result["metrics"] == whole.result["metrics"]
     assert broken.result["steps"] == whole.result["steps"] == 23
     assert (broken.folder / "metrics.csv").read_text() == (whole.folder / "metrics.csv").read_text()
+
+
+def test_a_kill_after_the_last_step_costs_nothing(small, tmp_path, monkeypatch):
+    whole = train.obtain(small(*of_method("gmp"), f"root={tmp_path / 'whole'}"))
+    original = tasks.task.Task.save
+    monkeypatch.setattr(tasks.task.Task, "save", _killed)
+    config = small(*of_method("gmp"), f"root={tmp_path / 'broken'}")
+    with pytest.raises(Killed):
+        train.obtain(config)
+    monkeypatch.setattr(tasks.task.Task, "save", original)
+    broken = train.obtain(config)
+    assert broken.result["metrics"] == whole.result["metrics"]
+    assert broken.result["steps"] == whole.result["steps"]
+    assert (broken.folder / "metrics.csv").read_text() == (whole.folder / "metrics.csv").read_text()
+
+
+def _killed(*_):
+    raise Killed
+
+
+def test_a_rewound_ticket_has_a_best_checkpoint_of_its_own(small):
+    run = train.obtain(small("method=lth", "sparsity=0.3", "steps=20", "method.start.rewind_step=11"))
+    best = torch.load(run.folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] > 11
+    assert best["callbacks"]["Sparsifier"]["masks"]
+
+
+def test_illegal_rewind_step_beyond_the_run(small):
+    with pytest.raises(ValueError, match="must be below the run's 12 steps"):
+        train.obtain(small("method=lth", "sparsity=0.3", "steps=null", "epochs=0.3", "method.start.rewind_step=500"))
+
+
+def test_pruning_a_model_that_was_not_trained(small):
+    run = train.obtain(small("method=magnitude_after", "sparsity=0.5", "steps=0"))
+    assert run.result["steps"] == 0
+    assert run.result["sparsity"]["scope"] == 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -24,7 +24,7 @@ def trains(begin):
 
 def test_a_completed_run_is_finished(run):
     assert not run.finished
-    run.carry_out(trains, started_from="another")
+    run.carry_out(trains, ["another", "and one more"])
     assert run.finished
     assert run.result["metrics"] == NUMBERS["metrics"]
     assert run.result["started_from"] == "another"
@@ -32,12 +32,21 @@ def test_a_completed_run_is_finished(run):
     assert not list(run.folder.glob(".*"))
 
 
+def test_another_version_is_mentioned(run, capsys):
+    run.carry_out(trains)
+    run.mention_version()
+    assert capsys.readouterr().err == ""
+    run.write("result.json", {**run.result, "versions": {**run.result["versions"], "torch": "1.0"}})
+    run.mention_version()
+    assert "is the result of another version: torch 1.0, now 2." in capsys.readouterr().err
+
+
 def test_a_mistake_before_training_leaves_nothing(run):
     def refuses(begin):
         raise ValueError("no such scope")
 
     with pytest.raises(ValueError, match="no such scope"):
-        run.carry_out(refuses, None)
+        run.carry_out(refuses)
     assert not run.folder.exists()
 
 
@@ -47,12 +56,12 @@ def test_a_failure_in_training_is_written_down_and_tried_again(run):
         raise RuntimeError("out of memory")
 
     with pytest.raises(TrainingError, match="out of memory"):
-        run.carry_out(fails, None)
+        run.carry_out(fails)
     assert run.result["status"] == "failed"
     assert run.result["error"] == "RuntimeError: out of memory"
     assert not run.finished
     assert not run.interrupted
-    run.carry_out(trains, None)
+    run.carry_out(trains)
     assert run.finished
 
 
@@ -65,14 +74,14 @@ def test_an_interrupted_run_keeps_its_checkpoint_even_if_it_cannot_be_read(run):
         raise ValueError("not a whole checkpoint")
 
     with pytest.raises(ValueError, match="not a whole checkpoint"):
-        run.carry_out(refuses, None)
+        run.carry_out(refuses)
     assert run.interrupted
 
 
 def test_a_fresh_start_takes_away_what_a_failed_one_left(run):
     run.folder.mkdir(parents=True)
     (run.folder / "metrics.csv").write_text("old")
-    run.carry_out(trains, None)
+    run.carry_out(trains)
     assert not (run.folder / "metrics.csv").exists()
 
 

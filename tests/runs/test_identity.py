@@ -12,7 +12,6 @@ from tests.conftest import composed
     [
         "root=/elsewhere",
         "logger=wandb",
-        "trainer.enable_progress_bar=false",
         "trainer.accelerator=gpu",
         "checkpoint_every=1",
     ],

@@ -5,7 +5,7 @@ import json
 import torch
 from torch import nn
 
-from sparsity.ledger import empty, ledger
+from sparsity.ledger import counts, ledger
 
 
 def network() -> nn.Module:
@@ -19,13 +19,13 @@ def network() -> nn.Module:
 def test_by_hand() -> None:
     body = torch.tensor([[1, 0], [0, 0], [1, 1], [0, 0]]).bool()
     masks = {"embeddings.weight": torch.zeros(3, 2).bool(), "body.weight": body}
-    found = ledger(network(), masks, 0.75)
+    found = ledger(network(), masks, 0.75, {"embeddings.weight": None, "body.weight": 3})
     assert found == {
         "scope": {"numel": 14, "kept": 3, "sparsity": 11 / 14, "target": 0.75},
         "model": {"numel": 18, "kept": 7, "sparsity": 11 / 18},  # the tied weight counts once, the bias is dense
         "tensors": [
-            {"name": "embeddings.weight", "shape": [3, 2], "numel": 6, "kept": 0, "sparsity": 1.0},
-            {"name": "body.weight", "shape": [4, 2], "numel": 8, "kept": 3, "sparsity": 0.625},
+            {"name": "embeddings.weight", "shape": [3, 2], "numel": 6, "kept": 0, "sparsity": 1.0, "target": None},
+            {"name": "body.weight", "shape": [4, 2], "numel": 8, "kept": 3, "sparsity": 0.625, "target": 3},
         ],
         "empty": ["embeddings.weight"],
     }
@@ -46,6 +46,6 @@ def test_without_masks() -> None:
     assert found["tensors"] == found["empty"] == []
 
 
-def test_empty() -> None:
+def test_counts() -> None:
     masks = {"a": torch.zeros(2, 2).bool(), "b": torch.tensor([[0, 1]]).bool(), "c": torch.zeros(1, 1).bool()}
-    assert empty(masks) == ["a", "c"]
+    assert counts(masks) == {"a": 0, "b": 1, "c": 0}

@@ -1,1 +1,0 @@
-"""Our Hydra plugins; Hydra finds them because the folder bears this name."""
