@@ -72,10 +72,12 @@ class Record(Callback):
     def state_dict(self) -> dict[str, Any]:
         self._pause()
         self._since = time.monotonic()
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "validated_at": self.validated_at, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
+        self.validated_at = state_dict["validated_at"]
+        self.metrics = state_dict["metrics"]
 
     def _begin(self) -> None:
         if not self._begun:
