@@ -62,4 +62,4 @@ def one_sentence(error: BaseException) -> str:
             for line in str(error).splitlines()
             if not re.match(r"\s*(full_key|object_type|reference)", line)
         )
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__

@@ -99,7 +99,11 @@ class Run:
     def lock(self) -> Iterator[None]:
         """Holds the run; another process that wants it waits. The lock goes with the process, however that dies."""
         path = Path(self.config.root) / ".locks" / f"{self.id}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            raise ValueError(f"root={self.config.root} cannot be written to: {error.strerror}") from None
         with path.open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

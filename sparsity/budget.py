@@ -53,7 +53,11 @@ class Budget:
             ValueError: if the distribution cannot meet the sparsity, or a score is NaN.
         """
         shapes = {name: score.shape for name, score in scores.items()}
-        keep = kept(sum(shape.numel() for shape in shapes.values()), self.sparsity if sparsity is None else sparsity)
+        sparsity = self.sparsity if sparsity is None else sparsity
+        numel = sum(shape.numel() for shape in shapes.values())
+        keep = kept(numel, sparsity)
+        if keep == 0:
+            raise ValueError(f"sparsity={sparsity} keeps none of the {numel} weights in scope")
         masks: dict[str, Tensor] = {}
         for group in self.distribution.groups(shapes, keep):
             try:
