@@ -85,13 +85,19 @@ def fit(
                 warnings.filterwarnings("ignore", message=".*`max_steps=0`")
                 warnings.filterwarnings("ignore", message="Total length of .* across ranks is zero")
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
-            built.fit(module, ckpt_path=resume, weights_only=True)
+            try:
+                built.fit(module, ckpt_path=resume, weights_only=True)
+            except SystemExit:  # what Lightning makes of SIGTERM, with exit code 0, and of Ctrl-C
+                raise SystemExit("interrupted: the same command goes on from the last checkpoint") from None
             if stop_step is None and not (record.steps == steps and sparsifier.settled):
                 raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
             if record.validated_at != record.steps:
                 built.validate(module, verbose=False)
             if subject.tested:
                 built.test(module, verbose=False)
+        for name, value in record.metrics.items():
+            if not math.isfinite(value):
+                raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module)
         numbers = record.result(counts)
     finally:

@@ -28,12 +28,16 @@ class LastCheckpoint(Callback):
 
     def __init__(self, path: Path, every: float) -> None:
         self.path = path
+        self._run = path.parent.parent.name
         self.every = every
         self._pause = every
         self._saved_at = time.monotonic()
         self._random: dict[str, Any] | None = None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        run = checkpoint["callbacks"].get(self.state_key, {}).get("run")
+        if trainer.ckpt_path == self.path and run != self._run:
+            raise ValueError(f"{self.path} is the checkpoint of another run, {run}; delete it to start this one again")
         for logger in trainer.loggers:
             if isinstance(logger, MetricsFile):
                 logger.rewind(checkpoint["global_step"])
@@ -73,7 +77,7 @@ class LastCheckpoint(Callback):
             self._pause = max(self.every, 20 * (self._saved_at - begun))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"random": _random_state()}
+        return {"random": _random_state(), "run": self._run}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._random = state_dict["random"]

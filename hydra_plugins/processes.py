@@ -33,12 +33,14 @@ class ProcessLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         jobs = self._distinct(job_overrides)
         failed: list[str] = []
-        for number, (run, overrides) in enumerate(jobs.items(), start=1):
+        for number, (run, overrides) in enumerate(jobs, start=1):
             line = " ".join(filter_overrides(overrides))
-            print(f"[{number}/{len(jobs)}] {line or run}", flush=True)
+            print(f"[{number}/{len(jobs)}] {line or run.id}", flush=True)
             command = [sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"]
             code = subprocess.run(command, check=False, env=original_environment()).returncode
-            if code != 0:
+            if code == 0 and not run.finished:
+                failed.append(f"{line} (ended without a result)")
+            elif code != 0:
                 reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
                 failed.append(f"{line} ({reason})")
         print(f"{len(jobs) - len(failed)} of {len(jobs)} jobs completed", flush=True)
@@ -48,9 +50,9 @@ class ProcessLauncher(Launcher):
         done.status, done.return_value = JobStatus.COMPLETED, None
         return [done]
 
-    def _distinct(self, job_overrides: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    def _distinct(self, job_overrides: Sequence[Sequence[str]]) -> list[tuple[Run, list[str]]]:
         """Checks every job's config; jobs that are the same run are launched once."""
-        jobs: dict[str, list[str]] = {}
+        jobs: dict[str, tuple[Run, list[str]]] = {}
         for overrides in job_overrides:
             config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             with open_dict(config):
@@ -58,5 +60,6 @@ class ProcessLauncher(Launcher):
             OmegaConf.set_struct(config, True)
             settle_length(config, list(overrides))
             check(config)
-            jobs.setdefault(Run(config).id, list(overrides))
-        return jobs
+            run = Run(config)
+            jobs.setdefault(run.id, (run, list(overrides)))
+        return list(jobs.values())

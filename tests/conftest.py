@@ -1,7 +1,10 @@
 """What the tests share: composed configs of runs that take a second."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of a second's training only lose by more threads
 
 import pytest
 from hydra import compose, initialize_config_dir
