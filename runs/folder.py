@@ -74,7 +74,7 @@ class Run:
         try:
             result: dict[str, Any] = json.loads(path.read_text())
             result["status"]
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OSError):
             raise ValueError(f"{path} is not a result; delete it to run this again") from None
         return result
 

@@ -69,6 +69,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda v: 0 < v < math.inf, "must be positive"),
     "stop_step": (lambda v: v >= 1, "must be at least 1"),
     "checkpoint_every": (lambda v: v >= 0, "must be at least 0 seconds"),
+    "root": (lambda v: v != "", "must name a folder"),
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
 }
 
