@@ -10,6 +10,16 @@ def linear_default(module: nn.Module) -> None:
         module.reset_parameters()
 
 
+def check_dropout(key: str, probability: float) -> None:
+    """Refuses what is no probability, or drops everything.
+
+    Raises:
+        ValueError: it is not within 0 and 1, or is 1.
+    """
+    if not 0 <= probability < 1:
+        raise ValueError(f"{key}={probability} must be at least 0 and below 1")
+
+
 def set_dropout(network: PreTrainedModel, probability: float) -> None:
     """Sets the dropout of the head.
 

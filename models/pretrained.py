@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from models.heads import set_dropout
+from models.heads import check_dropout, set_dropout
 from models.hub import offline_if_unreachable
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -33,6 +33,7 @@ class Pretrained:
 
     Raises:
         FileNotFoundError: `name` is a path, and the folder or a file in it is missing.
+        ValueError: a dropout is not a probability below 1.
     """
 
     def __init__(
@@ -42,6 +43,9 @@ class Pretrained:
         head_dropout: float | None = None,
         head_init: Callable[[nn.Module], None] | None = None,
     ) -> None:
+        for key, probability in {"dropout": dropout, "head_dropout": head_dropout}.items():
+            if probability is not None:
+                check_dropout(f"model.{key}", probability)
         path = Path(name).expanduser()
         self.name = str(path) if path.is_dir() else name
         self.local = path.is_dir()

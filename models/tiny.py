@@ -7,6 +7,8 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import WordPiece
 from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from models.heads import check_dropout
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = """
     a about all also an and any are as at be because been but by can colour did do does each every for from
@@ -34,6 +36,9 @@ class Tiny:
     """A BERT of any small size, built from nothing.
 
     Its weights come from torch's global generator, so whoever seeds that owns them.
+
+    Raises:
+        ValueError: a size is below 1, the heads do not divide the hidden size, or dropout is no probability below 1.
     """
 
     def __init__(
@@ -46,8 +51,13 @@ class Tiny:
         dropout: float = 0.0,
         max_length: int = 64,
     ) -> None:
+        sizes = {"hidden_size": hidden_size, "layers": layers, "heads": heads, "intermediate_size": intermediate_size}
+        for key, size in {**sizes, "max_length": max_length}.items():
+            if size < 1:
+                raise ValueError(f"model.{key}={size} must be at least 1")
         if hidden_size % heads:
-            raise ValueError(f"model.hidden_size={hidden_size} is not a multiple of model.heads={heads}.")
+            raise ValueError(f"model.hidden_size={hidden_size} is not a multiple of model.heads={heads}")
+        check_dropout("model.dropout", dropout)
         self.name = name
         self.max_length = max_length
         self.sizes: dict[str, Any] = {

@@ -122,6 +122,19 @@ def test_the_longest_text_fits() -> None:
     assert tiny.build(AutoModelForSequenceClassification)(**encoded).logits.shape == (1, 2)
 
 
+@pytest.mark.parametrize("key", ["hidden_size", "layers", "heads", "intermediate_size", "max_length"])
+@pytest.mark.parametrize("value", [0, -4])
+def test_illegal_sizes(key: str, value: int) -> None:
+    with pytest.raises(ValueError, match=rf"^model\.{key}={value} must be at least 1$"):
+        Tiny(**{key: value})
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
+def test_illegal_dropout(value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^model\.dropout={value} must be at least 0 and below 1$"):
+        Tiny(dropout=value)
+
+
 def test_illegal_heads() -> None:
     with pytest.raises(ValueError, match=r"hidden_size=100 is not a multiple of model\.heads=3"):
         Tiny(hidden_size=100, heads=3)
