@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Thread
-from unittest.mock import patch
+from typing import Any
 
 from huggingface_hub import constants, get_session
 
@@ -32,8 +32,18 @@ def reachable() -> bool:
 
 
 @contextmanager
-def offline_if_unreachable() -> Iterator[bool]:
-    """Inside, nothing asks a hub that does not answer; what is cached still loads. Yields whether it is offline."""
+def offline_if_unreachable(*libraries: Any) -> Iterator[bool]:
+    """Inside, nothing asks a hub that does not answer; what is cached still loads. Yields whether it is offline.
+
+    Args:
+        libraries: modules with a switch HF_HUB_OFFLINE of their own.
+    """
     offline = constants.is_offline_mode() or not reachable()
-    with patch.object(constants, "HF_HUB_OFFLINE", offline):
+    switches = [(module, module.HF_HUB_OFFLINE) for module in (constants, *libraries)]
+    try:
+        for module, _ in switches:
+            module.HF_HUB_OFFLINE = offline
         yield offline
+    finally:
+        for module, before in switches:
+            module.HF_HUB_OFFLINE = before

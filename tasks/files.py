@@ -3,10 +3,10 @@
 import difflib
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
-from unittest.mock import patch
+from typing import Any
 
 from models.hub import offline_if_unreachable
 
@@ -40,7 +40,7 @@ def jsonl(path: Path) -> Iterator[Record]:
     """Rows of a file with one JSON object a line; blank lines are skipped.
 
     Raises:
-        ValueError: a line is not a JSON object, or there is none.
+        ValueError: a line is not a JSON object or holds half a surrogate pair, or there is none.
     """
     empty = True
     for where, line in _lines(path):
@@ -48,8 +48,12 @@ def jsonl(path: Path) -> Iterator[Record]:
             continue
         try:
             row = json.loads(line)
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()  # tokenizers fail on half a surrogate pair
         except json.JSONDecodeError as error:
             raise ValueError(f"{where}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where}: JSON that cannot be read ({error})") from None
         if not isinstance(row, dict):
             raise ValueError(f"{where}: expected a JSON object, found {type(row).__name__}")
         empty = False
@@ -124,7 +128,7 @@ def hub(name: str, config: str | None = None) -> Mapping[str, Sequence[Mapping[s
     """
     import datasets  # type: ignore[import-untyped]  # reading local files does not pay for this import
 
-    with offline_if_unreachable() as offline, patch.object(datasets.config, "HF_HUB_OFFLINE", offline):
+    with offline_if_unreachable(datasets.config) as offline:
         try:
             return datasets.load_dataset(name, config)  # type: ignore[no-any-return]
         except (OSError, ValueError, RuntimeError) as error:
@@ -150,17 +154,13 @@ def split(splits: Mapping[str, Any], name: str, source: str) -> Iterator[Record]
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Lines with their place. Only a line feed ends a line: other separators occur inside texts."""
-    opened: TextIO
-    number = 0
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8", newline="\n")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8", newline="\n") as opened
-        ):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:
             for number, line in enumerate(opened, start=1):
-                yield f"{path}, line {number}", line
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}, after line {number}: not UTF-8 text") from None
-    except (gzip.BadGzipFile, EOFError):
+                where = f"{path}, line {number}"
+                try:
+                    yield where, line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError:
+                    raise ValueError(f"{where}: not UTF-8 text") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
         raise ValueError(f"{path}: not a whole gzip file") from None

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -181,6 +182,13 @@ def test_dropouts(family: str, auto_class: Any, request: pytest.FixtureRequest, 
     assert json.loads((tmp_path / "config.json").read_text())["classifier_dropout"] == 0.0
 
 
+@pytest.mark.parametrize("key", ["dropout", "head_dropout"])
+@pytest.mark.parametrize("value", [-0.1, 1.0])
+def test_illegal_dropout(key: str, value: float, roberta: Path) -> None:
+    with pytest.raises(ValueError, match=rf"^model\.{key}={value} must be at least 0 and below 1$"):
+        Pretrained(str(roberta), **{key: value})
+
+
 def test_set_dropout_leaves_the_encoder_alone(roberta: Path) -> None:
     network = Pretrained(str(roberta)).build(AutoModelForMultipleChoice)
     set_dropout(network, 0.5)
@@ -304,6 +312,15 @@ def test_offline_only_inside() -> None:
         assert offline
         assert constants.is_offline_mode()
     assert before == constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_library_with_a_switch_of_its_own_is_offline_until_the_end_of_an_error() -> None:
+    library = SimpleNamespace(HF_HUB_OFFLINE=False)
+    with pytest.raises(KeyError), offline_if_unreachable(library):  # noqa: PT012 - the state inside matters too
+        assert library.HF_HUB_OFFLINE
+        raise KeyError
+    assert not library.HF_HUB_OFFLINE
 
 
 def test_a_hub_that_does_not_answer_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,21 @@ def test_jsonl_skips_blank_lines(tmp_path: Path) -> None:
     assert list(files.records(path)) == [(f"{path}, line 1", {"a": 1}), (f"{path}, line 3", {"a": 2})]
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.tsv", "x\n\ufeff1\n"), ("a.jsonl", '{"x": "\ufeff1"}\n')])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_byte_order_mark_begins_a_file_silently(tmp_path: Path, name: str, content: str, compressed: bool) -> None:
+    path = tmp_path / (f"{name}.gz" if compressed else name)
+    text = content.encode("utf-8-sig")
+    path.write_bytes(gzip.compress(text) if compressed else text)
+    assert [row for _, row in files.records(path)] == [{"x": "\ufeff1"}]
+
+
+def test_both_halves_of_a_surrogate_pair_are_one_character(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(r'{"a": "\ud83d\ude00"}')
+    assert [row for _, row in files.jsonl(path)] == [{"a": "\U0001f600"}]
+
+
 def test_illegal_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"task.data_dir=.*nowhere is not a folder; .*train.tsv"):
         files.locate(tmp_path / "nowhere", "train.tsv")
@@ -64,9 +79,15 @@ def test_illegal_missing_file_names_the_nearest(tmp_path: Path) -> None:
         ("a.tsv", "x\ty\n1\n", r"a.tsv, line 2: 1 columns where the first line has 2"),
         ("a.tsv", "x\ty\n", r"a.tsv: the file is empty after its header"),
         ("a.tsv", "", r"a.tsv: the file is empty$"),
-        ("a.tsv", b"x\n\xff\xfe\n", r"a.tsv, after line \d: not UTF-8"),
+        ("a.tsv", b"x\n" + b"y\n" * 5000 + b"\xff\xfe\n", r"a.tsv, line 5002: not UTF-8"),
+        ("a.jsonl.gz", gzip.compress(b"{}\n\xff\n", mtime=0), r"a.jsonl.gz, line 2: not UTF-8"),
+        ("a.jsonl", "{}\n" + "[" * 100_000, r"a.jsonl, line 2: JSON that cannot be read \(maximum recursion"),
+        ("a.jsonl", '{}\n{"a": ["x\\ud800"]}', r"a.jsonl, line 2: JSON that cannot be read \(.*surrogates"),
+        ("a.jsonl", '{}\n{"\\uDFFF": 1}', r"a.jsonl, line 2: JSON that cannot be read \(.*surrogates"),
+        ("a.jsonl", '{}\n{"a": ' + "9" * 5000 + "}", r"a.jsonl, line 2: JSON that cannot be read \(.*4300 digits"),
         ("a.tsv.gz", b"no gzip", r"a.tsv.gz: not a whole gzip file"),
         ("a.tsv.gz", gzip.compress(b"x\ty\n1\t2\n" * 9)[:-12], r"a.tsv.gz: not a whole gzip file"),
+        ("a.tsv.gz", gzip.compress(b"x\n", mtime=0)[:10] + b"\xff" * 20, r"a.tsv.gz: not a whole gzip file"),
     ],
 )
 def test_illegal_content(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
