@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from tasks.batches import Batch, Example, sequences
 from tasks.encoding import pair
 from tasks.optim import Optim
-from tasks.rows import Pair
+from tasks.rows import Pair, class_names
 from tasks.task import Model, Task, room
 
 
@@ -44,11 +44,7 @@ class Classification(Task):
         max_length: int | None = None,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
-        if len(labels) < 2:
-            raise ValueError(f"task.module.labels={list(labels)} names fewer than two classes")
-        if len(set(labels)) != len(labels):
-            raise ValueError(f"task.module.labels={list(labels)} names a class twice")
-        names = {index: str(name) for index, name in enumerate(labels)}
+        names = dict(enumerate(class_names(labels)))
         network = model.build(
             AutoModelForSequenceClassification,
             id2label=names,

@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from tasks import files
-from tasks.rows import Pair
+from tasks.rows import Pair, class_names
+
+COLUMNS = ("first", "second", "label", "id")
+SPLITS = ("train", "val", "test")
 
 
 def read(
@@ -20,7 +23,8 @@ def read(
     """Rows by split.
 
     Args:
-        labels: the values of the label column, in the order of the classes. The hub's labels are class numbers already.
+        labels: the values of the label column, in the order of the classes, compared as text. The hub's labels are
+            class numbers already.
         columns: column of "first", "label" and, for pairs, "second" (and "id", if there is one), by name or,
             in a table without header, by number from 0.
         data_dir: folder with the files; None reads the hub.
@@ -32,17 +36,23 @@ def read(
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a row is malformed, or the hub does not have the data set or cannot be reached.
+        ValueError: a mapping has an unknown key or lacks one, a row is malformed, or the hub does not have the data
+            set or cannot be reached.
     """
+    classes = class_names(labels)
+    _check("columns", columns, COLUMNS, needed=("first", "label"))
+    _check("hub_columns", hub_columns or columns, COLUMNS, needed=("first", "label"))
+    _check("names", names or {}, SPLITS)
+    _check("hub_splits", hub_splits or {}, SPLITS)
     if data_dir is not None:
         names = names or {"train": "train.tsv", "val": "dev.tsv"}
         paths = {split: files.locate(data_dir, name) for split, name in names.items()}
         return {
-            split: [_pair(row, index, columns, labels) for index, row in enumerate(files.records(path, header))]
+            split: [_pair(row, index, columns, classes) for index, row in enumerate(files.records(path, header))]
             for split, path in paths.items()
         }
     splits = hub_splits or {"train": "train", "val": "validation"}
-    numbers = [str(number) for number in range(len(labels))]
+    numbers = [str(number) for number in range(len(classes))]
     loaded = files.hub(hub, hub_config)
     return {
         ours: [
@@ -51,6 +61,15 @@ def read(
         ]
         for ours, theirs in splits.items()
     }
+
+
+def _check(argument: str, given: Mapping[str, object], valid: Sequence[str], needed: Sequence[str] = ()) -> None:
+    for key in given:
+        if key not in valid:
+            raise ValueError(f"unknown key 'task.data.{argument}.{key}'{files.near(key, valid)}")
+    for key in needed:
+        if key not in given:
+            raise ValueError(f"'task.data.{argument}.{key}' is missing; give it the name of a column")
 
 
 def _pair(record: files.Record, index: int, columns: Mapping[str, str | int], labels: Sequence[str]) -> Pair:

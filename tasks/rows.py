@@ -1,5 +1,6 @@
 """What an example is before a tokenizer sees it: plain frozen values, one class for each shape of input."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -27,3 +28,19 @@ class Pair:
     second: str | None
     label: int | None
     id: str
+
+
+def class_names(labels: Sequence[object]) -> list[str]:
+    """The names of classes as text: a label 1 and a label "1" are the same.
+
+    Raises:
+        ValueError: they are no list, fewer than two, or two are the same.
+    """
+    if isinstance(labels, str):
+        raise ValueError(f"task.module.labels={labels} is not a list; write [{labels},...]")
+    names = [str(label) for label in labels]
+    if len(names) < 2:
+        raise ValueError(f"task.module.labels={names} names fewer than two classes")
+    if len(set(names)) != len(names):
+        raise ValueError(f"task.module.labels={names} names a class twice")
+    return names

@@ -1,5 +1,6 @@
 """GLUE-like tables: pairs and single sentences, with and without header, from files and from the hub."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def test_read_json_lines(tmp_path: Path) -> None:
     assert glue.read(["0", "1"], columns, str(tmp_path), names={"val": "a.jsonl"})["val"] == [Pair("A", "B", 1, "0")]
 
 
+def test_labels_may_be_numbers_on_either_side(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"a": "A", "label": 1}\n{"a": "B", "label": "0"}\n')
+    rows = glue.read([0, 1], {"first": "a", "label": "label"}, str(tmp_path), names={"val": "a.jsonl"})["val"]
+    assert [row.label for row in rows] == [1, 0]
+
+
 def test_read_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"s1": "A", "s2": "B", "label": 1, "idx": 3}
     asked = []
@@ -53,6 +60,29 @@ def test_illegal_unlabelled_row_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(files, "hub", lambda *name: {"train": [row]})
     with pytest.raises(ValueError, match="nyu-mll/glue train, row 0: unknown label '-1'"):
         glue.read(**RTE, hub_config="rte", hub_splits={"train": "train"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"columns": RTE["columns"] | {"frist": "x"}},
+            "unknown key 'task.data.columns.frist'; did you mean 'first'?",
+        ),
+        ({"columns": {"first": "x"}}, "'task.data.columns.label' is missing"),
+        ({"columns": {"label": "x"}}, "'task.data.columns.first' is missing"),
+        ({"hub_columns": {"label": "x"}}, "'task.data.hub_columns.first' is missing"),
+        ({"names": {"dev": "dev.tsv"}}, "unknown key 'task.data.names.dev'; there are train, val, test"),
+        ({"hub_splits": {"trian": "train"}}, "unknown key 'task.data.hub_splits.trian'; did you mean 'train'?"),
+        ({"labels": "abc"}, "task.module.labels=abc is not a list"),
+        ({"labels": ["one"]}, "task.module.labels=['one'] names fewer than two classes"),
+        ({"labels": [1, "0", "1"]}, "task.module.labels=['1', '0', '1'] names a class twice"),
+    ],
+)
+@pytest.mark.parametrize("data_dir", [None, "nowhere"])
+def test_illegal_arguments(changes: dict[str, Any], message: str, data_dir: str | None) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        glue.read(**RTE | changes, data_dir=data_dir)
 
 
 @pytest.mark.parametrize(

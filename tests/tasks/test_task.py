@@ -240,6 +240,8 @@ def test_illegal_template(key: str, template: str) -> None:
         ({"data": PAIRS | {"train": []}}, "no rows in the split 'train'"),
         ({"labels": ["one"]}, "fewer than two classes"),
         ({"labels": ["one", "one"]}, "names a class twice"),
+        ({"labels": [1, "1"]}, "names a class twice"),
+        ({"labels": "ab"}, "task.module.labels=ab is not a list"),
     ],
 )
 def test_illegal_classification(changes: dict[str, Any], message: str) -> None:
