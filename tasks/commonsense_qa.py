@@ -56,5 +56,8 @@ def _question(record: files.Record, text: str, labels: Sequence[str], choices: S
         raise ValueError(f"{record[0]}: {len(choices)} choices, a question needs two or more")
     if len(labels) != len(choices):
         raise ValueError(f"{record[0]}: {len(choices)} texts for {len(labels)} labels of choices")
+    for index, label in enumerate(labels):
+        if label in labels[:index]:
+            raise ValueError(f"{record[0]}: two choices have the label '{label}'")
     answer = files.label(record, files.field(record, "answerKey", str), labels)
     return Question(text, tuple(choices), answer, files.field(record, "id", str))

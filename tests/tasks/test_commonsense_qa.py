@@ -68,6 +68,8 @@ def test_illegal_rows(row: dict[str, Any], message: str) -> None:
 def test_illegal_hub_rows() -> None:
     with pytest.raises(ValueError, match="here: 3 texts for 1 labels"):
         commonsense_qa.from_hub(("here", hub(choices={"label": ["A"], "text": list(QUESTION.choices)})))
+    with pytest.raises(ValueError, match="here: two choices have the label 'A'"):
+        commonsense_qa.from_hub(("here", hub(choices={"label": ["B", "A", "A"], "text": list(QUESTION.choices)})))
 
 
 @pytest.mark.shared
