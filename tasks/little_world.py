@@ -84,10 +84,14 @@ class World:
 
 def world(seed: int, things: int, kinds: int, values: int) -> World:
     """Draw a world of `things` things of `kinds` kinds, with `values` values for each attribute but the kind."""
+    if seed < 0:
+        raise ValueError(f"task.data.seed={seed} must be at least 0")
     if not 2 <= min(kinds, values) <= max(kinds, values) <= things:
-        raise ValueError(f"kinds={kinds} and values={values} must lie between 2 and things={things}.")
+        raise ValueError(f"task.data.kinds={kinds} and values={values} must lie between 2 and things={things}")
     if (needed := 2 * things + kinds + 5 * values) > len(SYLLABLES) ** 2:
-        raise ValueError(f"things={things} needs {needed} names, and there are only {len(SYLLABLES) ** 2}: lower it.")
+        raise ValueError(
+            f"task.data.things={things} needs {needed} names of {len(SYLLABLES) ** 2} that there are: lower it"
+        )
     rng = random.Random(seed)
     names = _names(rng)
     everything = [next(names) for _ in range(things)]
@@ -120,7 +124,7 @@ def questions(
     """
     if not 2 <= choices <= min(kinds, values):
         raise ValueError(
-            f"choices={choices} must lie between 2 and {min(kinds, values)}, the smaller of kinds and values."
+            f"task.data.choices={choices} must lie between 2 and {min(kinds, values)}, the smaller of kinds and values"
         )
     scene = world(seed, things, kinds, values)
     rng = random.Random(seed + 1)
@@ -198,7 +202,10 @@ def _splits(
 ) -> dict[str, list[Row]]:
     """Draw rows about all facts in turn, no two with the same key, and deal them to the splits."""
     if sizes["train"] < len(facts):
-        raise ValueError(f"train={sizes['train']} must be at least {len(facts)}, so that training shows every fact.")
+        raise ValueError(f"task.data.train={sizes['train']} must be at least {len(facts)}, to show every fact")
+    for split, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"task.data.{split}={size} must be at least 1")
     rows: dict[Hashable, Row] = {}
     while len(rows) < sum(sizes.values()):
         before = len(rows)
@@ -206,7 +213,9 @@ def _splits(
             row = draw(len(rows), fact)
             rows.setdefault(key(row), row)
         if len(rows) == before:
-            raise ValueError(f"This world has about {len(rows)} different rows: raise things or lower train.")
+            raise ValueError(
+                f"there are about {len(rows)} different rows: raise task.data.things or lower task.data.train"
+            )
     stream = iter(rows.values())
     splits = {split: list(islice(stream, size)) for split, size in sizes.items()}
     for split, dealt in splits.items():

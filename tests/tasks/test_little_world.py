@@ -100,7 +100,7 @@ def test_no_row_comes_twice_across_or_within_splits(
 
 def test_training_shows_every_fact() -> None:
     """Even with as few rows as there are facts: 6 attributes of 12 things, 2 rules of 4 kinds."""
-    rows = questions(3, train=80, val=0, test=0, **SIZES)["train"]
+    rows = questions(3, train=80, val=1, test=1, **SIZES)["train"]
     seen = set()
     for row in rows:
         answer = row.choices[row.label or 0]
@@ -195,8 +195,17 @@ def test_illegal_training_set_that_leaves_facts_out(rows: Callable[..., object])
 
 @pytest.mark.parametrize("rows", [questions, pairs])
 def test_illegal_number_of_rows(rows: Callable[..., object]) -> None:
-    with pytest.raises(ValueError, match=r"about \d+ different rows: raise things or lower train"):
+    with pytest.raises(ValueError, match=r"about \d+ different rows: raise task.data.things or"):
         rows(train=10**6, things=4, kinds=4, values=4)
+
+
+@pytest.mark.parametrize("rows", [questions, pairs])
+@pytest.mark.parametrize(
+    ("key", "value", "least"), [("seed", -1, 0), ("train", -5, 80), ("val", 0, 1), ("test", -1, 1)]
+)
+def test_illegal_counts(rows: Callable[..., object], key: str, value: int, least: int) -> None:
+    with pytest.raises(ValueError, match=rf"^task.data.{key}={value} must be at least {least}"):
+        rows(**{key: value}, **SIZES)
 
 
 @pytest.mark.parametrize("sizes", [(12, 1, 4), (12, 4, 1), (12, 13, 4), (12, 4, 13)])
