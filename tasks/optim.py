@@ -26,8 +26,17 @@ class Optim:
     decay_biases_and_norms: bool = False
 
     def build(self, network: nn.Module, steps: int) -> tuple[Optimizer, LRScheduler]:
-        """Optimizer over the trainable parameters of `network`, and its schedule over `steps` optimizer steps."""
-        optimizer = self.optimizer(parameter_groups(network, self.decay_biases_and_norms))
+        """Optimizer over the trainable parameters of `network`, and its schedule over `steps` optimizer steps.
+
+        Raises:
+            ValueError: nothing is trainable, or the optimizer refuses its arguments.
+        """
+        groups = parameter_groups(network, self.decay_biases_and_norms)
+        try:
+            optimizer = self.optimizer(groups)
+        except (TypeError, ValueError, RuntimeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ValueError(f"optim.optimizer cannot be made ({reason}); correct what it is given") from error
         return optimizer, self.schedule(optimizer, steps)
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -69,6 +70,15 @@ def test_short_runs(steps: int) -> None:
 def test_illegal_warmup(schedule: Callable[..., LRScheduler], warmup: float) -> None:
     with pytest.raises(ValueError, match=f"warmup={warmup} is not a fraction"):
         schedule(torch.optim.SGD(network().parameters(), lr=1.0), 10, warmup=warmup)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"betas": 3}, {"lr": -1.0}, {"lr": "abc"}, {"foo": 1}, {"fused": True, "foreach": True}]
+)
+def test_illegal_optimizer(wrong: dict[str, Any]) -> None:
+    optim = Optim(partial(AdamW, **wrong), partial(linear, warmup=0.0))
+    with pytest.raises(ValueError, match=r"^optim.optimizer cannot be made \(.*\); correct what it is given$"):
+        optim.build(network(), 5)
 
 
 def test_illegal_nothing_to_train() -> None:
