@@ -1,7 +1,5 @@
 """The program as a user meets it: a process, its output, its exit code and what it leaves on disk."""
 
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,23 +8,8 @@ import time
 import pytest
 import torch
 
+from tests.cli.program import results, train
 from tests.conftest import ROOT, SMALL, of_method
-
-
-def train(*arguments, folder, check=True, environment=None):
-    """Runs `python train.py` with its root in a folder."""
-    command = [sys.executable, "train.py", *arguments, f"root={folder}"]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})}
-    )
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def results(folder):
-    """Results by run id."""
-    return {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/result.json")}
 
 
 def test_a_run_and_the_same_command_again(tmp_path):

@@ -1,21 +1,59 @@
-"""One of two gloo ranks: trains every method for a dozen steps and writes what it ends with.
+"""One of two gloo ranks: trains methods for a dozen steps and writes what each ends with.
 
-    python -m tests.methods.rank <rank> <port> <folder>
+    python -m tests.methods.rank <rank> <port> <folder> <stage>:<method>...
 
-`folder/dense` holds the run that lottery tickets look at.
+`folder/dense` holds the run that lottery tickets look at. The stages: `whole` trains to the end, `broken` is stopped at
+step 7, `mended` goes on from there, in another process.
 """
 
 import os
+import socket
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning.pytorch import Callback, Trainer
 
-from tests.conftest import METHODS, SMALL, composed, of_method
+from tests.conftest import ROOT, SMALL, composed, of_method
 from tests.methods.building import parts
 
 
-def main(rank: str, port: str, folder: Path) -> None:
+def two_ranks(folder: Path, *trainings: str) -> None:
+    """Runs this file as two processes and waits for them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "tests.methods.rank"]
+    ranks = [
+        subprocess.Popen(
+            [*command, rank, port, str(folder), *trainings],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    outputs = [rank.communicate(timeout=300)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], outputs
+
+
+class Stopped(BaseException):
+    """Stands for a kill of both ranks."""
+
+
+class Stop(Callback):
+    """Stops a training in its middle, between two saves of its state."""
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step == 7:
+            raise Stopped
+
+
+def main(rank: str, port: str, folder: Path, trainings: list[str]) -> None:
     environment = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
@@ -25,12 +63,19 @@ def main(rank: str, port: str, folder: Path) -> None:
     }
     os.environ |= environment
     torch.set_num_threads(1)
-    for method in METHODS:
-        config = composed(*SMALL, *of_method(method), "trainer.devices=2", "+trainer.strategy=ddp")
-        run = parts(config, ticket=folder / "dense" / "checkpoints" / "last.ckpt" if method == "lth" else None)
-        run.fit(folder / method)
-        torch.save({"weights": run.weights, "masks": run.sparsifier.masks}, folder / f"{method}.{rank}.pt")
+    for stage, method in (training.split(":") for training in trainings):
+        # Only the first rank's random state is stored, so that a resumed run is the same one without dropout only.
+        overrides = [*SMALL, *of_method(method), "model.dropout=0.0", "trainer.devices=2", "+trainer.strategy=ddp"]
+        ticket = folder / "dense" / "checkpoints" / "last.ckpt" if method == "lth" else None
+        run = parts(composed(*overrides), ticket=ticket)
+        place = folder / ("whole" if stage == "whole" else "resumed") / method
+        if stage == "broken":
+            with suppress(Stopped):
+                run.fit(place, Stop(), checkpoint_every=0)
+        else:
+            run.fit(place, resume=place / "checkpoints" / "last.ckpt" if stage == "mended" else None)
+            torch.save({"weights": run.weights, "masks": run.sparsifier.masks}, place / f"{rank}.pt")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4:])

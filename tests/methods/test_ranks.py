@@ -1,14 +1,13 @@
-"""Two gloo ranks, each with its own half of every batch, agree with each other and with one process."""
-
-import socket
-import subprocess
-import sys
+"""Two gloo ranks, each with its own half of every batch, agree with each other, with one process, and when resumed."""
 
 import pytest
 import torch
 
-from tests.conftest import METHODS, ROOT, SMALL, composed, of_method
+from tests.conftest import METHODS, SMALL, composed, of_method
 from tests.methods.building import parts
+from tests.methods.rank import two_ranks
+
+RESUMED = ["gmp", "rigl"]
 
 
 @pytest.fixture(scope="module")
@@ -16,24 +15,13 @@ def ended(tmp_path_factory):
     """The folder where both ranks left their weights and masks."""
     folder = tmp_path_factory.mktemp("ranks")
     parts(composed(*SMALL)).fit(folder / "dense")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "tests.methods.rank"]
-    ranks = [
-        subprocess.Popen(
-            [*command, rank, port, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for rank in "01"
-    ]
-    outputs = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], outputs
+    two_ranks(folder, *(f"whole:{method}" for method in METHODS), *(f"broken:{method}" for method in RESUMED))
     return folder
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_ranks_agree(ended, method):
-    one, other = (torch.load(ended / f"{method}.{rank}.pt", weights_only=True) for rank in "01")
+    one, other = (torch.load(ended / "whole" / method / f"{rank}.pt", weights_only=True) for rank in "01")
     for kind in ("weights", "masks"):
         assert one[kind].keys() == other[kind].keys()
         assert all(torch.equal(one[kind][name], other[kind][name]) for name in one[kind])
@@ -43,7 +31,7 @@ def test_ranks_agree(ended, method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_two_ranks_are_one_process_up_to_rounding(ended, tmp_path, method):
-    two = torch.load(ended / f"{method}.0.pt", weights_only=True)
+    two = torch.load(ended / "whole" / method / "0.pt", weights_only=True)
     ticket = ended / "dense" / "checkpoints" / "last.ckpt" if method == "lth" else None
     run = parts(composed(*SMALL, *of_method(method)), ticket=ticket)
     run.fit(tmp_path)
@@ -53,3 +41,25 @@ def test_two_ranks_are_one_process_up_to_rounding(ended, tmp_path, method):
     for name, weight in run.weights.items():
         same = run.sparsifier.masks[name] & two["masks"][name] if name in two["masks"] else torch.ones_like(weight) > 0
         torch.testing.assert_close(weight[same], two["weights"][name][same], rtol=0, atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def mended(ended):
+    """The folder where new ranks left what stopped trainings came to."""
+    for method in RESUMED:
+        state = torch.load(ended / "resumed" / method / "checkpoints" / "last.ckpt", weights_only=True)
+        assert state["global_step"] == 7
+    two_ranks(ended, *(f"mended:{method}" for method in RESUMED))
+    return ended
+
+
+@pytest.mark.parametrize("method", RESUMED)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_resumed_ranks_end_as_if_nothing_had_happened(mended, method, rank):
+    whole, resumed = (
+        torch.load(mended / kind / method / f"{rank}.pt", weights_only=True) for kind in ("whole", "resumed")
+    )
+    for kind in ("weights", "masks"):
+        assert whole[kind].keys() == resumed[kind].keys()
+        for name, tensor in whole[kind].items():
+            assert torch.equal(tensor, resumed[kind][name]), name
