@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from runs.errors import sentences
 from runs.folder import Run
-from runs.settings import check, settle_length, training_steps
+from runs.settings import check, training_steps
 from runs.summary import summary
 
 
@@ -36,16 +36,17 @@ def train(run: Run, origins: dict[str, Path], begin: Callable[[], None]) -> dict
     from callbacks.fit import fit
 
     config = run.config
-    data, model, optim = build(config.task.data), build(config.model), build(config.optim)
+    trainer, model, optim = build(config.trainer), build(config.model), build(config.optim)
+    sparsifier = build(config.method.sparsifier, **{role: str(origins[role]) for role in {"ticket"} & origins.keys()})
+    data = build(config.task.data)  # last, because it takes longest to find a mistake
     steps, accumulate = training_steps(config, len(data["train"])), config.trainer.accumulate_grad_batches
     seed_everything(config.seed, verbose=False)
     recipe = {"batch_size": config.batch_size, "steps": steps, "accumulate": accumulate, "seed": config.seed}
     module = build(config.task.module)(data=data, model=model, optim=optim, **recipe)
     if "weights" in origins:
         module.load_state_dict(load(origins["weights"])["state_dict"])
-    sparsifier = build(config.method.sparsifier, **{role: str(origins[role]) for role in {"ticket"} & origins.keys()})
     numbers, ledger = fit(
-        build(config.trainer),
+        trainer,
         module,
         sparsifier,
         run.folder,
@@ -68,8 +69,7 @@ def build(node: DictConfig, **more: Any) -> Any:
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
     with sentences():
-        settle_length(config, HydraConfig.get().overrides.task)
-        check(config)
+        check(config, HydraConfig.get().overrides.task)
         run = obtain(config)
         print(summary(run.result, run.folder))
 

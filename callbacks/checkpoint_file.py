@@ -12,8 +12,10 @@ def load(path: Path, device: Any = "cpu") -> dict[str, Any]:
     """Returns a checkpoint of tensors and plain containers.
 
     Raises:
-        ValueError: the file is not a whole checkpoint.
+        ValueError: the file is missing or not a whole checkpoint.
     """
+    if not path.exists():
+        raise ValueError(f"there is no {path}; delete the result.json of its run to train that run again")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
@@ -54,29 +55,34 @@ def fit(
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
-        built = trainer(
-            max_epochs=1,
-            max_steps=steps if stop_step is None else stop_step,
-            log_every_n_steps=max(1, min(LOG_EVERY, steps)),
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            logger=list(loggers),
-            plugins=[AtomicCheckpointIO()],
-            callbacks=[
-                sparsifier,
-                record,
-                LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
-                SparsityProgressBar(sparsifier),
-                # Where another run goes on from here, the best so far would be taken for one of its own.
-                *(
-                    [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier)]
-                    if stop_step is None
-                    else []
-                ),
-            ],
-        )
+        try:
+            built = trainer(
+                max_epochs=1,
+                max_steps=steps if stop_step is None else stop_step,
+                log_every_n_steps=max(1, min(LOG_EVERY, steps)),
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                logger=list(loggers),
+                plugins=[AtomicCheckpointIO()],
+                callbacks=[
+                    sparsifier,
+                    record,
+                    LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
+                    SparsityProgressBar(sparsifier),
+                    # Where another run goes on from here, the best so far would be taken for one of its own.
+                    *(
+                        [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier)]
+                        if stop_step is None
+                        else []
+                    ),
+                ],
+            )
+        except (MisconfigurationException, TypeError, ValueError) as error:
+            raise ValueError(
+                f"the trainer cannot be made ({error}); trainer=cpu works everywhere, trainer=gpu where there is a GPU"
+            ) from error
         # Whole steps, so that a validation never comes between two micro-batches of one.
         interval = validation_interval(steps, subject.batch_size, subject.validation_examples)
         built.val_check_interval = interval * int(built.accumulate_grad_batches)
@@ -87,14 +93,14 @@ def fit(
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
             try:
                 built.fit(module, ckpt_path=resume, weights_only=True)
+                if stop_step is None and not (record.steps == steps and sparsifier.settled):
+                    raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
+                if record.validated_at != record.steps:
+                    built.validate(module, verbose=False)
+                if subject.tested:
+                    built.test(module, verbose=False)
             except SystemExit:  # what Lightning makes of SIGTERM, with exit code 0, and of Ctrl-C
                 raise SystemExit("interrupted: the same command goes on from the last checkpoint") from None
-            if stop_step is None and not (record.steps == steps and sparsifier.settled):
-                raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
-            if record.validated_at != record.steps:
-                built.validate(module, verbose=False)
-            if subject.tested:
-                built.test(module, verbose=False)
         for name, value in record.metrics.items():
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")

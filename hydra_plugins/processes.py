@@ -1,12 +1,15 @@
 """The launcher behind -m: every job is a process of its own, one after the other.
 
 A job that raises, is killed or calls exit takes nobody with it. All configs are checked before the first job starts.
+Ctrl-C and SIGTERM end the present job as they would end it alone, and the sweep with it.
 """
 
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, final
 
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
@@ -15,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runs.errors import original_environment
 from runs.folder import Run
-from runs.settings import check, settle_length
+from runs.settings import check
 
 
 class SweepError(RuntimeError):
@@ -33,17 +36,23 @@ class ProcessLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         jobs = self._distinct(job_overrides)
         failed: list[str] = []
-        for number, (run, overrides) in enumerate(jobs, start=1):
-            line = " ".join(filter_overrides(overrides))
-            print(f"[{number}/{len(jobs)}] {line or run.id}", flush=True)
-            command = [sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"]
-            code = subprocess.run(command, check=False, env=original_environment()).returncode
-            if code == 0 and not run.finished:
-                failed.append(f"{line} (ended without a result)")
-            elif code != 0:
-                reason = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-                failed.append(f"{line} ({reason})")
-        print(f"{len(jobs) - len(failed)} of {len(jobs)} jobs completed", flush=True)
+        completed = 0
+        with _terminated_as_interrupted():
+            for number, (run, overrides) in enumerate(jobs, start=1):
+                line = " ".join(filter_overrides(overrides)) or run.id
+                print(f"[{number}/{len(jobs)}] {line}", flush=True)
+                try:
+                    code = _call([sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"])
+                except KeyboardInterrupt:
+                    print(f"{completed} of {len(jobs)} jobs completed", flush=True)
+                    raise
+                if code == 0 and run.finished:
+                    completed += 1
+                elif code == 0:
+                    failed.append(f"{line} (ended without a result)")
+                else:
+                    failed.append(f"{line} ({f'killed by signal {-code}' if code < 0 else f'exit code {code}'})")
+        print(f"{completed} of {len(jobs)} jobs completed", flush=True)
         if failed:
             raise SweepError("failed: " + "; ".join(failed) + ". The same command runs what is missing.")
         done = JobReturn()
@@ -58,8 +67,32 @@ class ProcessLauncher(Launcher):
             with open_dict(config):
                 del config["hydra"]
             OmegaConf.set_struct(config, True)
-            settle_length(config, list(overrides))
-            check(config)
+            check(config, overrides)
             run = Run(config)
             jobs.setdefault(run.id, (run, list(overrides)))
         return list(jobs.values())
+
+
+def _call(command: Sequence[str]) -> int:
+    """Returns the exit code of a process; where the sweep is interrupted, once the process has ended in its own way."""
+    with subprocess.Popen(command, env=original_environment()) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()  # Ctrl-C has reached it already, SIGTERM has not
+            process.wait()
+            raise
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Makes SIGTERM a KeyboardInterrupt, as SIGINT is."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -2,25 +2,36 @@
 
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 
 from hydra.errors import CompactHydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from runs.folder import TrainingError
 from runs.nearest import nearest
+from runs.settings import Settings
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+INTERRUPTED = 128 + signal.SIGINT
+
+# What Hydra says of overrides that it cannot apply, and what the user wants to know.
+OF_HYDRA = {
+    r"Multiple values for (\S+)\. .*": r"\1 has its choice already; write \1=<choice> without +",
+    r"force-add of config groups .*'\+\+(.*)'": r"++\1 is there already; write \1",
+    r"Ambiguous value for argument '([^=]*)=(.*?)' .*": r"\1=\2 is more than one value; sweep over them with -m",
+}
 
 
 @contextmanager
 def sentences() -> Iterator[None]:
     """Ends a wrong command with one sentence and exit code 2, a failed training with its traceback and 1.
 
-    With HYDRA_FULL_ERROR=1 every error shows its traceback.
+    Ctrl-C ends with a sentence and 130. With HYDRA_FULL_ERROR=1 every error shows its traceback.
     """
     if TRACEBACKS:
         yield
@@ -31,6 +42,9 @@ def sentences() -> Iterator[None]:
     except TrainingError as failure:
         traceback.print_exception(failure.__cause__)
         sys.exit(str(failure))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         print(f"error: {one_sentence(error)}", file=sys.stderr)
         sys.exit(2)
@@ -44,7 +58,7 @@ def original_environment() -> dict[str, str]:
 def one_sentence(error: BaseException) -> str:
     """Returns what is wrong with a command, naming the key, file or line and the nearest valid choice."""
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        return one_sentence(error.__cause__)
+        return _with_full_key(one_sentence(error.__cause__), str(error))
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={option} is not among the choices{nearest(option, error.options or ())}"
@@ -55,11 +69,24 @@ def one_sentence(error: BaseException) -> str:
     if isinstance(error, MissingMandatoryValue):
         return f"'{error.full_key}' has no value: give {error.full_key}=<value>"
     if isinstance(error, OverrideParseException):
-        return f"'{error.override}' is not an override; write key=value"
+        key, equals, value = str(error.override).partition("=")
+        remedy = f"""quote its value: '{key}="{value}"'""" if equals and value else "write key=value"
+        return f"'{error.override}' is not an override; {remedy}"
     if isinstance(error, CompactHydraException | OmegaConfBaseException):
-        return " ".join(
-            line.strip()
-            for line in str(error).splitlines()
-            if not re.match(r"\s*(full_key|object_type|reference)", line)
-        )
+        lines = (line.strip() for line in str(error).splitlines())
+        text = " ".join(line for line in lines if not re.match(r"(full_key|object_type|reference)", line))
+        if missing := re.fullmatch(r"Could not delete from config\. '(.*)' does not exist\.", text):
+            known = () if "." in missing[1] else (field.name for field in fields(Settings))
+            return f"unknown key '{missing[1]}'{nearest(missing[1], known)}"
+        for pattern, sentence in OF_HYDRA.items():
+            if re.fullmatch(pattern, text):
+                return re.sub(pattern, sentence, text)
+        return text
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _with_full_key(sentence: str, instantiation: str) -> str:
+    """Puts the place of a nested call before a sentence that begins with a key of it: schedule.every=0 ..."""
+    full = re.search(r"full_key: (method\.(?!\S*budget)\S+)", instantiation)
+    owner = full[1].rpartition(".")[2] if full else None
+    return f"{full[1].rpartition('.')[0]}.{sentence}" if full and sentence.startswith(f"{owner}.") else sentence

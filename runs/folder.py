@@ -116,7 +116,8 @@ class Run:
         """Trains in the run's folder, which is made fresh unless the run was interrupted, and writes the result.
 
         An error before training begins is a mistake in what was asked: the folder is taken away again, so that
-        nothing is left that looks like a run. An error afterwards is written down as the result.
+        nothing is left that looks like a run. An error afterwards is written down as the result; an interruption
+        is not.
 
         Args:
             train: returns the numbers of the result; it calls its argument when training begins.
@@ -144,12 +145,12 @@ class Run:
         try:
             numbers = train(begin)
             gc.collect()  # a trainer and its callbacks refer to each other; a chain of runs would pile them up
-        except Exception as error:
-            if begun:
+        except BaseException as error:
+            if begun and isinstance(error, Exception):
                 text = f"{type(error).__name__}: {error}"
                 self.write("result.json", {"status": "failed", **always, "error": text})
                 raise TrainingError(f"{self.id} failed: {text}") from error
-            if not resumed:
+            if not (begun or resumed):
                 shutil.rmtree(self.folder)
             raise
         self.write("result.json", {"status": "completed", **always, **numbers})

@@ -5,15 +5,15 @@ have a schema of their own. Everything here raises ``ValueError`` with one sente
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from types import NoneType
 from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 
-from runs.calls import Call, check_calls
+from runs.calls import check_calls
 from runs.nearest import nearest
+from runs.values import Call, check_value
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,13 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "checkpoint_every": (lambda v: v >= 0, "must be at least 0 seconds"),
     "root": (lambda v: v != "", "must name a folder"),
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
+    "trainer.accumulate_grad_batches": (lambda v: type(v) is int and v >= 1, "must be a whole number, at least 1"),
+    "trainer.gradient_clip_val": (
+        lambda v: type(v) in (int, float) and 0 < v < math.inf,
+        "must be a positive number, or null for no clipping",
+    ),
 }
+ROLES = {"ticket"}  # what a method starts from is known when that run is there
 
 ENDS = "a run ends with steps, epochs or stop_step"
 SHOWN = "metrics.csv and the logger group show the curves"
@@ -89,13 +95,17 @@ OURS_TO_SET = {
 }
 
 
-def check(config: DictConfig) -> None:
-    """Checks a composed config without importing what it names.
+def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
+    """Checks a composed config without importing what it names, and settles whether steps or epochs end the run.
+
+    Args:
+        typed: the overrides of the command line.
 
     Raises:
         ValueError: a key is unknown or missing, a value has the wrong type or is out of range, or a ``_target_`` of
-            ours is called with an argument that it does not have.
+            ours is not called as its signature says.
     """
+    settle_length(config, typed)
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     _check_keys(resolved, Settings, "")
     for key, (holds, rule) in RANGES.items():
@@ -117,10 +127,10 @@ def check(config: DictConfig) -> None:
     data_dir = resolved["task"].get("data_dir")
     if data_dir is not None and data_dir not in resolved["task"]["data"].values():
         raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")
-    check_calls(resolved)
+    check_calls(resolved, given=ROLES)
 
 
-def settle_length(config: DictConfig, typed: list[str]) -> None:
+def settle_length(config: DictConfig, typed: Sequence[str]) -> None:
     """Lets the length that the user typed, steps or epochs, replace the other one, which a task or experiment set.
 
     Args:
@@ -174,14 +184,4 @@ def _check_type(key: str, value: Any, kind: Any) -> None:
             raise ValueError(f"'{key}' must be a group: {key}=<name of a file in conf/{key}>")
         _check_keys(value, kind, f"{key}.")
         return
-    if kind is Call:
-        if not isinstance(value, Mapping) or "_target_" not in value:
-            raise ValueError(f"'{key}' must be a constructor call with a _target_, not {value!r}")
-        return
-    allowed = get_args(kind) or (kind,)
-    accepted = allowed + ((int,) if float in allowed else ())
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        names = " or ".join(
-            {float: "a number", int: "a whole number", str: "text"}[k] for k in allowed if k is not NoneType
-        )
-        raise ValueError(f"{key}={value} must be {names}")
+    check_value(key, value, get_args(kind) or (kind,))

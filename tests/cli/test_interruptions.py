@@ -111,7 +111,6 @@ def test_sigterm_is_a_failure_that_the_same_command_mends(tmp_path):
     assert (result["status"], result["steps"]) == ("completed", 150)
 
 
-@pytest.mark.xfail(strict=True, reason="Lightning's exit code 0 for SIGTERM is mended while training only")
 def test_sigterm_is_a_failure_while_the_final_model_is_evaluated_too(tmp_path):
     interrupted = signalled(tmp_path / "signal", "SIGTERM", hook="on_test_batch_end")
     done = train(*SMALL, folder=tmp_path / "outputs", check=False, environment=interrupted)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runs.settings import check, settle_length
+from runs.settings import check
 from tests.conftest import ROOT, SMALL, composed
 
 README = (ROOT / "README.md").read_text()
@@ -29,9 +29,7 @@ def first_choices(overrides):
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_commands_compose(command):
     overrides = first_choices([word for word in command if not word.startswith("-")])
-    config = composed(*overrides)
-    settle_length(config, overrides)
-    check(config)
+    check(composed(*overrides), overrides)
 
 
 def test_there_are_commands():

@@ -36,7 +36,7 @@ from tests.conftest import composed
         ("trainer.devices=2", "trainer.devices=2 must be 1"),
         ("steps=null", "give either steps="),
         ("epochs=3", "give either steps="),
-        ("method.start=3", "'method.start' must be a constructor call"),
+        ("method.start=3", "method.start=3 must be a constructor call"),
         ("root=3", "root=3 must be text"),
         ("+task.data_dir=/x", "the task 'little_world_qa' reads no files"),
     ],
