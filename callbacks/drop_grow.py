@@ -60,7 +60,7 @@ class DropGrow(Sparsifier):
 
     def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
         gradients = None
-        if "gradient" in needs(self.initial):
+        if self.batches_before_training:
             gradients = batch_gradients(trainer, module, self._weights, self.gradient_batches)
         return self.budget.masks(self.scores(self.initial, 0, gradients))
 
@@ -73,3 +73,10 @@ class DropGrow(Sparsifier):
             except ValueError as error:
                 raise ValueError(f"update of {name} at step {step}: {error}") from error
         return masks
+
+    def looks_at_dense_gradient(self, step: int) -> bool:
+        return step > 0 and step in self.plan and "gradient" in needs(self.grow)
+
+    @property
+    def batches_before_training(self) -> int:
+        return self.gradient_batches if "gradient" in needs(self.initial) else 0

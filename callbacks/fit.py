@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint_file import AtomicCheckpointIO
+from callbacks.flops import Flops
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.record import Record
@@ -51,7 +52,7 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     subject, checkpoints = trained(module), folder / "checkpoints"
     steps = subject.steps
-    record = Record(sparsifier, begin)
+    record, flops = Record(sparsifier, begin), Flops(sparsifier)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -69,6 +70,7 @@ def fit(
                 callbacks=[
                     sparsifier,
                     record,
+                    flops,
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
@@ -105,7 +107,7 @@ def fit(
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module)
-        numbers = record.result(counts)
+        numbers = record.result(counts, flops.result(built))
     finally:
         close(loggers, numbers, counts)
     return numbers, counts

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import Parameter
 
-from callbacks.trained import trained
+from callbacks.trained import in_evaluation_mode, trained
 
 
 def batch_gradients(
@@ -31,19 +31,16 @@ def batch_gradients(
             f"method.sparsifier.gradient_batches={batches} must be at least 1 and at most the run's"
             f" {len(loader) // trainer.accumulate_grad_batches} training batches"
         )
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
     try:
-        for batch in islice(loader, count):
-            with trainer.precision_plugin.forward_context():
-                loss = trained(module).loss(trainer.strategy.batch_to_device(batch)) / count
-            loss.backward()  # type: ignore[no-untyped-call]
+        with in_evaluation_mode(module):
+            for batch in islice(loader, count):
+                with trainer.precision_plugin.forward_context():
+                    loss = trained(module).loss(trainer.strategy.batch_to_device(batch)) / count
+                loss.backward()  # type: ignore[no-untyped-call]
         gradients = {name: weight.grad for name, weight in weights.items()}
         return {name: None if grad is None else _mean_over_ranks(trainer, grad) for name, grad in gradients.items()}
     finally:
         module.zero_grad(set_to_none=True)
-        for part, training in modes:
-            part.training = training
 
 
 def _mean_over_ranks(trainer: Trainer, gradient: Tensor) -> Tensor:

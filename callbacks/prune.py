@@ -39,7 +39,7 @@ class Prune(Sparsifier):
         if 0 not in self.plan:
             return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._weights.items()}
         gradients = None
-        if "gradient" in needs(self.score):
+        if self.batches_before_training:
             gradients = batch_gradients(trainer, module, self._weights, self.gradient_batches)
         return self.budget.masks(self.scores(self.score, 0, gradients), self.plan[0])
 
@@ -48,3 +48,7 @@ class Prune(Sparsifier):
         return self.budget.masks(
             {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in self.masks.items()}, value
         )
+
+    @property
+    def batches_before_training(self) -> int:
+        return self.gradient_batches if 0 in self.plan and "gradient" in needs(self.score) else 0

@@ -30,7 +30,7 @@ class Record(Callback):
         self._begun = False
         self._since: float | None = None
 
-    def result(self, ledger: dict[str, Any]) -> dict[str, Any]:
+    def result(self, ledger: dict[str, Any], flops: dict[str, float]) -> dict[str, Any]:
         """Returns the part of the result that training decides; `ledger` is that of the final masks."""
         rate = self.steps * self.batch_size / self.seconds if self.seconds else 0.0
         return {
@@ -44,6 +44,7 @@ class Record(Callback):
             "steps": self.steps,
             "examples_per_second": rate,
             "seconds": self.seconds,
+            "flops": flops,
         }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -44,6 +44,7 @@ class Sparsifier(Callback, ABC):
         self.masks: Masks = {}
         self.plan: Plan = {}
         self.sparsity = 0.0
+        self.densities: dict[str, float] = {}
         self._numel = self._kept = 0
         self._weights: dict[str, Parameter] = {}
         self._restored: dict[str, Any] | None = None
@@ -84,6 +85,15 @@ class Sparsifier(Callback, ABC):
         """The counts of the present masks, with each tensor's target where the distribution sets one."""
         targets = {} if self._budget is None else self._budget.targets({n: m.shape for n, m in self.masks.items()})
         return ledger(trained(module).network, self.masks, self.target, targets)
+
+    def looks_at_dense_gradient(self, step: int) -> bool:
+        """Whether deciding the masks at a step takes the gradient of the weights that are zero."""
+        return False
+
+    @property
+    def batches_before_training(self) -> int:
+        """Batches whose gradients decide the first masks."""
+        return 0
 
     @property
     def settled(self) -> bool:
@@ -164,6 +174,7 @@ class Sparsifier(Callback, ABC):
         kept = counts(masks)
         self._numel, self._kept = sum(mask.numel() for mask in masks.values()), sum(kept.values())
         self.sparsity = 1 - self._kept / self._numel if masks else 0.0
+        self.densities = {name: kept[name] / mask.numel() for name, mask in masks.items()}
         for name in (name for name, count in kept.items() if count == 0):
             log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
 

@@ -1,5 +1,7 @@
 """What a module that is trained sparsely has, beyond what every LightningModule has."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from lightning.pytorch import LightningModule
@@ -33,7 +35,22 @@ class Trained(Protocol):
 
     def train_dataloader(self) -> Any: ...
 
+    def size(self, batch: Any) -> tuple[int, int, int]:
+        """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
+
 
 def trained(module: LightningModule) -> Trained:
     """The same module, typed."""
     return cast(Trained, module)
+
+
+@contextmanager
+def in_evaluation_mode(module: LightningModule) -> Iterator[None]:
+    """Inside, nothing is dropped out and no random number drawn; afterwards every part is in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

@@ -1,5 +1,6 @@
 """What is trained: a network, its data and its loss, as a LightningModule that knows nothing of sparsity."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -138,6 +139,11 @@ class Task(LightningModule, ABC):
     def tested(self) -> bool:
         """Whether there is a labelled test split."""
         return "test" in self.examples
+
+    def size(self, batch: Batch) -> tuple[int, int, int]:
+        """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
+        *sequences, length = batch["input_ids"].shape
+        return len(batch["labels"]), math.prod(sequences), length
 
     def save(self, folder: Path) -> None:
         """Saves network and tokenizer as plain transformers open them."""

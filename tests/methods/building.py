@@ -24,12 +24,13 @@ class Parts:
     module: LightningModule
     sparsifier: Sparsifier
 
-    def fit(self, folder: Path, *watchers: Callback, **options: Any) -> None:
-        """Trains with more callbacks behind our own; options of the trainer replace those of the config."""
+    def fit(self, folder: Path, *watchers: Callback, **options: Any) -> dict[str, Any]:
+        """Trains with more callbacks behind our own and returns the numbers; options replace those of the trainer."""
         folder.mkdir(parents=True, exist_ok=True)
         given = {key: options.pop(key) for key in ("resume", "stop_step", "checkpoint_every") if key in options}
         trainer = partial(_with, build(self.config.trainer), watchers, options)
-        fit(trainer, self.module, self.sparsifier, folder, loggers=[MetricsFile(folder / "metrics.csv")], **given)
+        loggers = [MetricsFile(folder / "metrics.csv")]
+        return fit(trainer, self.module, self.sparsifier, folder, loggers=loggers, **given)[0]
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:

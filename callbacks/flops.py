@@ -1,0 +1,73 @@
+"""Counts the work of training and of inference, as the masks would allow it."""
+
+from typing import Any, final
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from callbacks.sparsifier import Sparsifier
+from callbacks.trained import in_evaluation_mode, trained
+from sparsity.flops import Cost, measure
+
+
+@final
+class Flops(Callback):
+    """Adds up the floating-point operations of a run (Evci et al. 2020, arXiv 1911.11134, appendix H).
+
+    Zeros are taken to cost nothing, whatever the hardware makes of them: the numbers say what a method could save, not
+    what it saved. Gradients that a method takes before training are dense and count.
+
+    Args:
+        sparsifier: knows the densities, and when the dense gradient is needed.
+    """
+
+    def __init__(self, sparsifier: Sparsifier) -> None:
+        self.sparsifier = sparsifier
+        self.train = 0.0
+        self._cost: Cost | None = None
+        self._validation = {"sparse": 0.0, "dense": 0.0, "examples": 0.0}
+
+    def result(self, trainer: Trainer) -> dict[str, float]:
+        """Returns operations: of the whole training, and of the inference of one example, sparse and dense.
+
+        Examples are those of the validation split, in batches as they are evaluated, padding included.
+        """
+        totals = [self.train, *self._validation.values()]
+        if trainer.world_size > 1:
+            device = trainer.strategy.root_device
+            totals = trainer.strategy.reduce(torch.tensor(totals, device=device), reduce_op="sum").tolist()
+        train, sparse, dense, examples = totals
+        return {"train": train, "inference": sparse / examples, "dense_inference": dense / examples}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        cost, (_, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
+        step = trainer.global_step
+        self.train += cost.step(
+            sequences, length, self.sparsifier.densities, self.sparsifier.looks_at_dense_gradient(step)
+        )
+        if step < self.sparsifier.batches_before_training:
+            self.train += 3 * cost.forward(sequences, length)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validation = dict.fromkeys(self._validation, 0.0)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        cost, (examples, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
+        self._validation["sparse"] += cost.forward(sequences, length, self.sparsifier.densities)
+        self._validation["dense"] += cost.forward(sequences, length)
+        self._validation["examples"] += examples
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"train": self.train, "validation": self._validation}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.train, self._validation = state_dict["train"], state_dict["validation"]
+
+    def _measured(self, trainer: Trainer, module: LightningModule, batch: Any) -> Cost:
+        if self._cost is None:
+            _, sequences, length = trained(module).size(batch)
+            with in_evaluation_mode(module), torch.no_grad(), trainer.precision_plugin.forward_context():
+                self._cost = measure(trained(module).network, lambda: trained(module).loss(batch), sequences, length)
+        return self._cost

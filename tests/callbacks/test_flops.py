@@ -1,0 +1,54 @@
+"""What a run says of its work is the sum over its batches."""
+
+import pytest
+
+from tests.conftest import of_method
+from tests.methods.building import parts
+
+METHODS = ["dense", "gmp", "rigl", "set", "snip"]
+
+
+def formula(batch, density):
+    """A forward pass of the tiny BERT of the tests, its encoder at a density."""
+    hidden, inner, layers = 16, 32, 2
+    *sequences, length = batch["input_ids"].shape
+    count = sequences[0] if len(sequences) == 1 else sequences[0] * sequences[1]
+    encoder = layers * 2 * (4 * hidden**2 + 2 * hidden * inner) * density
+    return count * (length * encoder + length**2 * layers * 4 * hidden + 2 * (hidden**2 + hidden))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_sum_over_batches(small, tmp_path, method):
+    more = ["method.sparsifier.schedule.every=5"] if method in ("gmp", "rigl", "set") else []
+    more += ["distribution=uniform"] if method != "dense" else []
+    config = small(*of_method(method), "trainer.accumulate_grad_batches=2", *more)
+    run, untrained = parts(config), parts(config).module
+    numbers = run.fit(tmp_path)
+    plan = dict(run.sparsifier.plan)
+    density = 1.0 if method in ("dense", "gmp") else 0.4
+    expected = 0.0
+    for index, batch in enumerate(untrained.train_dataloader()):
+        step = index // 2
+        if method == "gmp":
+            # The masks of an update hold from the step behind it on: its own forward pass is as before.
+            density = 1 - max((value for at, value in plan.items() if at < step or at == 0), default=0.0)
+        sparse, dense = formula(batch, density), formula(batch, 1.0)
+        expected += 3 * sparse
+        if method == "rigl" and step > 0 and step in plan:
+            expected += dense - sparse
+        if method == "snip" and step == 0:
+            expected += 3 * dense
+    assert numbers["flops"]["train"] == pytest.approx(expected, rel=1e-3)
+    batches = list(untrained.val_dataloader())
+    dense = sum(formula(batch, 1.0) for batch in batches) / 24
+    sparse = sum(formula(batch, 1.0 if method == "dense" else 0.4) for batch in batches) / 24
+    assert numbers["flops"]["dense_inference"] == pytest.approx(dense)
+    assert numbers["flops"]["inference"] == pytest.approx(sparse, rel=1e-3)
+
+
+def test_a_resumed_run_counts_what_the_whole_one_counts(small, tmp_path):
+    config = small(*of_method("rigl"))
+    whole = parts(config).fit(tmp_path / "whole")
+    parts(config).fit(tmp_path / "parts", stop_step=5)
+    resumed = parts(config).fit(tmp_path / "parts", resume=tmp_path / "parts" / "checkpoints" / "last.ckpt")
+    assert resumed["flops"] == whole["flops"]
