@@ -2,8 +2,6 @@
 
 from typing import final
 
-from lightning.pytorch import LightningModule, Trainer
-
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 
 
@@ -21,12 +19,12 @@ class Dense(Sparsifier):
     def __init__(self, sparsity: float) -> None:
         if sparsity != 0:
             raise ValueError(f"method=dense keeps every weight, so sparsity={sparsity} needs another method")
-        super().__init__(budget=None, seed=0)
+        super().__init__(budget=None)
 
     def make_plan(self, steps: int) -> Plan:
         return {}
 
-    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+    def first_masks(self) -> Masks:
         return {}
 
     def update(self, step: int, value: float) -> Masks:

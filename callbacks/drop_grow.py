@@ -2,14 +2,12 @@
 
 from typing import final
 
-from lightning.pytorch import LightningModule, Trainer
-
-from callbacks.gradients import batch_gradients
+from callbacks.moments import Moments
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.drop_grow import drop_and_grow
 from sparsity.schedules import Schedule
-from sparsity.scores import Score, needs
+from sparsity.scores import FROM_GRADIENTS, Score, needs
 
 
 @final
@@ -30,6 +28,7 @@ class DropGrow(Sparsifier):
         drop_fraction: share of the kept weights exchanged at the first update.
         schedule: maps the run's steps to {step: drop fraction}.
         seed: of random scores.
+        moments: what the optimizer remembers of weights that change; by default nothing.
         gradient_batches: training batches over which an initial score that needs gradients averages them.
     """
 
@@ -42,27 +41,24 @@ class DropGrow(Sparsifier):
         drop_fraction: float,
         schedule: Schedule,
         seed: int,
+        moments: Moments | None = None,
         gradient_batches: int = 1,
     ) -> None:
         if not 0 < drop_fraction <= 1:
             raise ValueError(f"method.sparsifier.drop_fraction={drop_fraction} must be above 0 and at most 1")
-        super().__init__(budget, seed)
+        super().__init__(budget, seed, moments, [drop, grow], gradient_batches)
         self.budget = budget
         self.initial = initial
         self.drop = drop
         self.grow = grow
         self.drop_fraction = drop_fraction
         self.schedule = schedule
-        self.gradient_batches = gradient_batches
 
     def make_plan(self, steps: int) -> Plan:
         return self.schedule.plan(steps, self.drop_fraction)
 
-    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
-        gradients = None
-        if self.batches_before_training:
-            gradients = batch_gradients(trainer, module, self._weights, self.gradient_batches)
-        return self.budget.masks(self.scores(self.initial, 0, gradients))
+    def first_masks(self) -> Masks:
+        return self.budget.masks(self.scores(self.initial, 0))
 
     def update(self, step: int, value: float) -> Masks:
         drop, grow = self.scores(self.drop, step), self.scores(self.grow, step)
@@ -75,8 +71,8 @@ class DropGrow(Sparsifier):
         return masks
 
     def looks_at_dense_gradient(self, step: int) -> bool:
-        return step > 0 and step in self.plan and "gradient" in needs(self.grow)
+        return step > 0 and step in self.plan and bool(FROM_GRADIENTS & needs(self.grow))
 
     @property
     def batches_before_training(self) -> int:
-        return self.gradient_batches if "gradient" in needs(self.initial) else 0
+        return self.gradient_batches if FROM_GRADIENTS & needs(self.initial) else 0

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import final
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 
 from callbacks.checkpoint_file import load
 from callbacks.sparsifier import Masks, Plan, Sparsifier
@@ -28,7 +27,7 @@ class LotteryTicket(Sparsifier):
     """
 
     def __init__(self, budget: Budget, score: Score, ticket: Path) -> None:
-        super().__init__(budget, seed=0)
+        super().__init__(budget)
         self.budget = budget
         self.score = score
         self.ticket = ticket
@@ -36,7 +35,7 @@ class LotteryTicket(Sparsifier):
     def make_plan(self, steps: int) -> Plan:
         return {}
 
-    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+    def first_masks(self) -> Masks:
         checkpoint = load(Path(self.ticket))
         packed = checkpoint["callbacks"][self.state_key]["masks"]
         scores = {}

@@ -3,13 +3,12 @@
 from typing import final
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
 
-from callbacks.gradients import batch_gradients
+from callbacks.moments import Moments
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.schedules import Schedule
-from sparsity.scores import Score, needs
+from sparsity.scores import FROM_GRADIENTS, Score, needs
 
 
 @final
@@ -21,27 +20,32 @@ class Prune(Sparsifier):
         score: importance of each weight; higher = keep.
         schedule: maps the run's steps to {step: sparsity}.
         seed: of a random score.
+        moments: what the optimizer remembers of weights that change; by default nothing.
         gradient_batches: training batches over which a score that needs gradients averages them, when the plan prunes
             before the first step.
     """
 
-    def __init__(self, budget: Budget, score: Score, schedule: Schedule, seed: int, gradient_batches: int = 1) -> None:
-        super().__init__(budget, seed)
+    def __init__(
+        self,
+        budget: Budget,
+        score: Score,
+        schedule: Schedule,
+        seed: int,
+        moments: Moments | None = None,
+        gradient_batches: int = 1,
+    ) -> None:
+        super().__init__(budget, seed, moments, [score], gradient_batches)
         self.budget = budget
         self.score = score
         self.schedule = schedule
-        self.gradient_batches = gradient_batches
 
     def make_plan(self, steps: int) -> Plan:
         return self.schedule.plan(steps, self.budget.sparsity)
 
-    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+    def first_masks(self) -> Masks:
         if 0 not in self.plan:
             return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._weights.items()}
-        gradients = None
-        if self.batches_before_training:
-            gradients = batch_gradients(trainer, module, self._weights, self.gradient_batches)
-        return self.budget.masks(self.scores(self.score, 0, gradients), self.plan[0])
+        return self.budget.masks(self.scores(self.score, 0), self.plan[0])
 
     def update(self, step: int, value: float) -> Masks:
         scores = self.scores(self.score, step)
@@ -51,4 +55,4 @@ class Prune(Sparsifier):
 
     @property
     def batches_before_training(self) -> int:
-        return self.gradient_batches if 0 in self.plan and "gradient" in needs(self.score) else 0
+        return self.gradient_batches if 0 in self.plan and FROM_GRADIENTS & needs(self.score) else 0

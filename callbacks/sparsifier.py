@@ -7,7 +7,7 @@ moments keep them at exactly zero in every torch optimizer, so that no pass over
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,10 +17,13 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from callbacks.gradients import batch_gradients, mean_gradient
+from callbacks.moments import Moments, Zero
 from callbacks.trained import trained
 from sparsity.budget import Budget
 from sparsity.ledger import Ledger, counts, ledger
 from sparsity.masks import leaks, pack, unpack, zero_
+from sparsity.memories import Running, ScoreWithMemory
 from sparsity.scores import Score, evaluate, needs
 
 log = logging.getLogger(__name__)
@@ -35,12 +38,26 @@ class Sparsifier(Callback, ABC):
     Args:
         budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
         seed: of the random draws, which use a generator of their own, seeded with (seed, step).
+        moments: what the optimizer remembers of dropped and newborn weights.
+        updating: the scores that updates use, so that what they remember is kept up to date.
+        gradient_batches: training batches over which gradients are taken outside the steps of training.
     """
 
-    def __init__(self, budget: Budget | None, seed: int) -> None:
+    def __init__(
+        self,
+        budget: Budget | None,
+        seed: int = 0,
+        moments: Moments | None = None,
+        updating: Sequence[Score] = (),
+        gradient_batches: int = 1,
+    ) -> None:
         self.target = 0.0 if budget is None else budget.sparsity
         self.seed = seed
+        self.moments = moments or Zero()
+        self.gradient_batches = gradient_batches
         self._budget = budget
+        self._running = [score for score in updating if isinstance(score, Running)]
+        self._memories: list[dict[str, Tensor]] = [{} for _ in self._running]
         self.masks: Masks = {}
         self.plan: Plan = {}
         self.sparsity = 0.0
@@ -54,32 +71,48 @@ class Sparsifier(Callback, ABC):
         """Returns {optimizer step: value}: what happens when, in a run of so many steps."""
 
     @abstractmethod
-    def first_masks(self, trainer: Trainer, module: LightningModule) -> Masks:
+    def first_masks(self) -> Masks:
         """Returns the masks before the first step."""
 
     @abstractmethod
     def update(self, step: int, value: float) -> Masks:
         """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
 
-    def scores(
-        self, score: Score, step: int, gradients: Mapping[str, Tensor | None] | None = None
-    ) -> dict[str, Tensor]:
+    def scores(self, score: Score, step: int) -> dict[str, Tensor]:
         """Evaluates a score on every weight in scope, pruned ones included.
+
+        Gradients are those of the present step, and before training the mean over `gradient_batches` batches.
 
         Args:
             step: seeds the random draws together with the run's seed.
-            gradients: what a score that needs gradients looks at; those of the current step by default.
         """
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
         wanted = needs(score)
-        scored: dict[str, Tensor] = {}
-        for name, weight in self._weights.items():
-            inputs: dict[str, Any] = {"weight": weight.detach(), "generator": generator}
-            if "gradient" in wanted:
-                gradient = weight.grad if gradients is None else gradients[name]
-                inputs["gradient"] = torch.zeros_like(weight) if gradient is None else gradient
-            scored[name] = evaluate(score, **inputs)
-        return scored
+        more: dict[str, dict[str, Tensor]] = {}
+        if "gradient" in wanted:
+            more["gradient"] = self._present_gradients() if step else mean_gradient(*self._sampling)
+        if "memory" in wanted:
+            more["memory"] = self.memory(score, step)
+        return {
+            name: evaluate(
+                score,
+                weight=weight.detach(),
+                generator=generator,
+                **{key: tensors[name] for key, tensors in more.items()},
+            )
+            for name, weight in self._weights.items()
+        }
+
+    def memory(self, score: Score, step: int) -> dict[str, Tensor]:
+        """Returns what a score remembers of each weight in scope at a step."""
+        assert isinstance(score, ScoreWithMemory)
+        for running, memories in zip(self._running, self._memories, strict=True):
+            if running is score and step:
+                return memories
+        memories = {}
+        for gradients in batch_gradients(*self._sampling):
+            _accumulate(score, memories, self._weights, gradients)
+        return memories
 
     def ledger(self, module: LightningModule) -> Ledger:
         """The counts of the present masks, with each tensor's target where the distribution sets one."""
@@ -112,7 +145,19 @@ class Sparsifier(Callback, ABC):
                 f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp"
             )
 
+    @property
+    def _sampling(self) -> tuple[Trainer, LightningModule, Mapping[str, Parameter], int]:
+        """What taking gradients outside the steps of training needs."""
+        return self._trainer, self._module, self._weights, self.gradient_batches
+
+    def _present_gradients(self) -> dict[str, Tensor]:
+        return {
+            name: torch.zeros_like(weight) if weight.grad is None else weight.grad
+            for name, weight in self._weights.items()
+        }
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trainer, self._module = trainer, pl_module
         if len(trainer.optimizers) > 1:
             raise ValueError(f"masks need one optimizer, not {len(trainer.optimizers)}")
         if self._budget is not None:
@@ -122,31 +167,55 @@ class Sparsifier(Callback, ABC):
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
         if self._restored is not None and (self._restored["masks"] or not self._weights):
             self._set(self._unpacked(self._restored["masks"]))
+            self._memories = [
+                {name: tensor.to(self._weights[name].device) for name, tensor in memories.items()}
+                for memories in self._restored["memories"]
+            ]
+            self.moments.load_state_dict(self._restored["moments"])
             self.check()
         else:
-            self._set(self.first_masks(trainer, pl_module))
+            self._set(self.first_masks())
             self._zero_weights()
         self._restored = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for optimizer in trainer.optimizers:
+        for optimizer in trainer.optimizers:  # which may be that of a dense run
             for name, mask in self.masks.items():
-                _clean_moments(optimizer, self._weights[name], mask)
+                Zero().change(optimizer, name, self._weights[name], mask, mask)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         # Gradients are accumulated, all-reduced and unscaled here, and not yet clipped.
         step = trainer.global_step
+        self._remember()
         if step > 0 and step in self.plan:
-            old = self.masks
-            self._set(self.update(step, self.plan[step]))
-            for name, mask in self.masks.items():
-                _clean_moments(optimizer, self._weights[name], mask & old[name])
-            self._zero_weights()
+            self._change(optimizer, self.update(step, self.plan[step]))
             for logger in trainer.loggers:
                 logger.log_metrics({"sparsity": self.sparsity}, step)
         for name, weight in self._weights.items():
             if weight.grad is not None:
                 zero_(weight.grad, self.masks[name])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.moments.dirty:
+            self._zero_weights()
+
+    def _remember(self) -> None:
+        """Shows the gradients of a step to the scores that look back."""
+        for score, memories in zip(self._running, self._memories, strict=True):
+            _accumulate(score, memories, self._weights, self._present_gradients())
+
+    def _change(self, optimizer: Optimizer, masks: Masks) -> None:
+        """Takes new masks: moments and weights follow, and what scores remember since the last update is forgotten."""
+        old = self.masks
+        self._set(masks)
+        for name, mask in masks.items():
+            self.moments.change(optimizer, name, self._weights[name], old[name], mask)
+        self._zero_weights()
+        for score, memories in zip(self._running, self._memories, strict=True):
+            if score.since_update:
+                memories.clear()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check()
@@ -156,7 +225,11 @@ class Sparsifier(Callback, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         self.check()
-        return {"masks": {name: pack(mask).cpu() for name, mask in self.masks.items()}}
+        return {
+            "masks": {name: pack(mask).cpu() for name, mask in self.masks.items()},
+            "memories": [{name: tensor.cpu() for name, tensor in memories.items()} for memories in self._memories],
+            "moments": self.moments.state_dict(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict
@@ -192,8 +265,12 @@ class Sparsifier(Callback, ABC):
         return {name: unpack(packed[name].to(weight.device), weight.shape) for name, weight in self._weights.items()}
 
 
-def _clean_moments(optimizer: Optimizer, weight: Parameter, kept: Tensor) -> None:
-    """Zeroes what an optimizer remembers of a weight at the places that were not kept throughout."""
-    for value in optimizer.state.get(weight, {}).values():
-        if isinstance(value, Tensor) and value.shape == weight.shape:
-            zero_(value, kept)
+def _accumulate(
+    score: ScoreWithMemory,
+    memories: dict[str, Tensor],
+    weights: Mapping[str, Parameter],
+    gradients: Mapping[str, Tensor],
+) -> None:
+    """Adds one gradient of each weight to what a score remembers."""
+    for name, weight in weights.items():
+        memories[name] = score.accumulate(memories.get(name), weight.detach(), gradients[name])

@@ -46,6 +46,7 @@ class Settings:
     budget: Call
     scope: Call
     distribution: Call
+    moments: Call
     optim: Call
     trainer: Call
     logger: Call

@@ -1,8 +1,8 @@
 """How important a weight is: pure functions, higher = keep.
 
 A score asks for what it needs by the names of its parameters: `weight`, `gradient` (of the loss, dense, shaped like the
-weight) and `generator` (a CPU generator, so that a seed gives the same draws on every device). Further parameters need
-defaults.
+weight), `generator` (a CPU generator, so that a seed gives the same draws on every device) and `memory` (see
+`sparsity.memories`). Further parameters need defaults.
 """
 
 import inspect
@@ -14,7 +14,8 @@ from torch import Generator, Tensor
 
 Score = Callable[..., Tensor]
 
-_INPUTS = ("weight", "gradient", "generator")
+FROM_GRADIENTS = frozenset({"gradient", "memory"})
+_INPUTS = ("weight", "gradient", "generator", "memory")
 
 
 def magnitude(weight: Tensor) -> Tensor:
