@@ -33,7 +33,7 @@ class Moments(ABC):
 
 @final
 class Zero(Moments):
-    """Dropped weights are forgotten, newborn ones start with nothing, as in a fresh optimizer but for its step count."""
+    """Dropped weights are forgotten, newborn ones start with nothing, as in a fresh optimizer except its step count."""
 
     def change(self, optimizer: Optimizer, name: str, weight: Parameter, old: Tensor, new: Tensor) -> None:
         for _, value in tensors(optimizer, weight):

@@ -179,7 +179,7 @@ class Sparsifier(Callback, ABC):
         self._restored = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for optimizer in trainer.optimizers:  # which may be that of a dense run
+        for optimizer in () if self.moments.dirty else trainer.optimizers:  # which may have been that of a dense run
             for name, mask in self.masks.items():
                 Zero().change(optimizer, name, self._weights[name], mask, mask)
 
