@@ -16,9 +16,9 @@ from sparsity.scores import Score, evaluate
 class LotteryTicket(Sparsifier):
     """One level of the lottery ticket procedure (Frankle & Carbin 2019, arXiv 1803.03635; rewinding: arXiv 1912.05671).
 
-    The mask is pruned once from the trained weights of the level before, within that level's mask, and stays. The
-    weights are the run's own initial ones: with the same seed the same as the first level's, or the dense run's at a
-    later step.
+    The mask is pruned once from the trained weights of the level before, within that level's mask, and stays. Which
+    weights it is put on is not decided here: the run's own initial ones, which with the same seed are the same as the
+    first level's, the dense run's at a later step, or those of the level before.
 
     Args:
         budget: this level's sparsity, scope and distribution.

@@ -17,7 +17,9 @@ from typing import final
 
 from omegaconf import DictConfig, OmegaConf
 
-DENSE = Path(__file__).parent.parent / "conf" / "method" / "dense.yaml"
+from runs.nearest import nearest
+
+METHODS = Path(__file__).parent.parent / "conf" / "method"
 
 Needs = dict[str, DictConfig]
 
@@ -53,46 +55,74 @@ class DenseRun(Start):
 class PreviousLevel(Start):
     """The level before this one in iterative magnitude pruning (Frankle & Carbin 2019, arXiv 1803.03635).
 
-    Level 0 is the dense run; level n leaves ``(1 - rate) ** n`` of the weights. A target between two levels is
-    reached by one last smaller cut, so that it is hit exactly and the levels below it are shared by all targets.
+    Level 0 is the dense run; a level prunes a share of the weights. A target between two levels is reached by one last
+    smaller cut, so that it is hit exactly and the levels below it are shared by all targets.
 
     Attributes:
-        rate: fraction of the remaining weights that a level prunes.
+        rate: fraction of weights that a level prunes.
+        of_remaining: the fraction is one of the remaining weights, so that level n leaves ``(1 - rate) ** n``; or else
+            of all weights in scope, so that it leaves ``1 - n * rate``.
         rewind_step: weights, optimizer and learning rate go back to what they were after this many steps of the dense
-            run; 0 = the initial weights and a fresh optimizer.
+            run; 0 = the initial weights and a fresh optimizer; null = the weights go on from the level before, and
+            optimizer and learning rate start afresh (learning-rate rewinding, Renda et al. 2020, arXiv 2003.02389).
     """
 
     rate: float
-    rewind_step: int
+    rewind_step: int | None
+    of_remaining: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:
             raise ValueError(f"method.start.rate={self.rate} must be above 0 and below 1")
-        if self.rewind_step < 0:
+        if self.rewind_step is not None and self.rewind_step < 0:
             raise ValueError(f"method.start.rewind_step={self.rewind_step} must be at least 0")
 
     def needs(self, config: DictConfig) -> Needs:
-        below = levels(config.sparsity, self.rate)[:-1]
-        needed = {"ticket": _with(config, sparsity=below[-1]) if below else dense(config)}
-        if self.rewind_step:
-            if config.steps is not None and self.rewind_step >= config.steps:
-                raise ValueError(f"method.start.rewind_step={self.rewind_step} must be below steps={config.steps}")
-            needed["state"] = _with(dense(config), stop_step=self.rewind_step)
-        return needed
+        below = levels(config.sparsity, self.rate, self.of_remaining)[:-1]
+        previous = _with(config, sparsity=below[-1]) if below else dense(config)
+        if self.rewind_step is None:
+            return {"weights": previous, "ticket": previous}
+        if self.rewind_step == 0:
+            return {"ticket": previous}
+        if config.steps is not None and self.rewind_step >= config.steps:
+            raise ValueError(f"method.start.rewind_step={self.rewind_step} must be below steps={config.steps}")
+        return {"ticket": previous, "state": _with(dense(config), stop_step=self.rewind_step)}
 
 
-def levels(sparsity: float, rate: float) -> list[float]:
-    """The sparsities of iterative pruning: 1 - (1 - rate)^n for n = 1, 2, ..., the last one `sparsity`.
+@final
+@dataclass(frozen=True)
+class TicketOf(Start):
+    """The mask that another method found at the same sparsity, with the weights as the model group builds them.
 
-    Exact decimals, rounded to 12 places, so that a level has one name whichever target asks for it.
+    Attributes:
+        method: name of a file in conf/method.
+    """
+
+    method: str
+
+    def needs(self, config: DictConfig) -> Needs:
+        file = METHODS / f"{self.method}.yaml"
+        if not file.exists():
+            choices = nearest(self.method, (path.stem for path in METHODS.glob("*.yaml")))
+            raise ValueError(f"method.start.method={self.method} is not a method{choices}")
+        return {"ticket": _with(config, method=OmegaConf.load(file))}
+
+
+def levels(sparsity: float, rate: float, of_remaining: bool = True) -> list[float]:
+    """The sparsities of iterative pruning, ascending, the last one `sparsity`.
+
+    Those before are 1 - (1 - rate)^n, or n * rate where the rate is not one of the remaining weights: exact decimals,
+    rounded to 12 places, so that a level has one name whichever target asks for it.
 
     >>> levels(0.5, 0.2)
     [0.2, 0.36, 0.488, 0.5]
+    >>> levels(0.5, 0.2, of_remaining=False)
+    [0.2, 0.4, 0.5]
     """
     found: list[float] = []
     remaining = Fraction(1)
     while True:
-        remaining *= 1 - Fraction(str(rate))
+        remaining -= Fraction(str(rate)) * (remaining if of_remaining else 1)
         level = round(float(1 - remaining), 12)
         if level >= sparsity:
             return [*found, sparsity]
@@ -101,7 +131,7 @@ def levels(sparsity: float, rate: float) -> list[float]:
 
 def dense(config: DictConfig) -> DictConfig:
     """The config of the dense run that belongs to `config`."""
-    return _with(config, method=OmegaConf.load(DENSE), sparsity=0.0)
+    return _with(config, method=OmegaConf.load(METHODS / "dense.yaml"), sparsity=0.0)
 
 
 def _with(config: DictConfig, **changes: object) -> DictConfig:

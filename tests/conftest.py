@@ -36,8 +36,13 @@ def of_method(method: str, sparsity: float = 0.6) -> list[str]:
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
-    if "schedule" in (node := composed(f"method={method}").method.sparsifier) and "every" in node.schedule:
+    node = composed(f"method={method}").method
+    if "schedule" in node.sparsifier and "every" in node.sparsifier.schedule:
         overrides.append("method.sparsifier.schedule.every=2")
+    if "rate" in node.start:
+        overrides.append("method.start.rate=0.4")
+    if node.start.get("rewind_step"):
+        overrides.append("method.start.rewind_step=2")
     return overrides
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from omegaconf import DictConfig
 
@@ -35,6 +36,11 @@ class Parts:
     @property
     def weights(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().clone() for name, weight in self.module.network.named_parameters()}
+
+
+def takes_ticket(config: DictConfig) -> bool:
+    """Whether the masks of a run come from another run."""
+    return "ticket" in instantiate(config.method.start).needs(config)
 
 
 def parts(config: DictConfig, ticket: Path | None = None) -> Parts:

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback
 from omegaconf import DictConfig
 
 from tests.conftest import METHODS, SMALL, composed, of_method
-from tests.methods.building import parts
+from tests.methods.building import parts, takes_ticket
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -34,7 +34,7 @@ def losses(method: str) -> list[float]:
     """The losses of a method's golden run."""
     with TemporaryDirectory() as folder:
         ticket = None
-        if method == "lth":
+        if takes_ticket(golden_config(method)):
             parts(golden_config("dense")).fit(Path(folder) / "dense")
             ticket = Path(folder) / "dense" / "checkpoints" / "last.ckpt"
         run, watcher = parts(golden_config(method), ticket), Losses()

@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 
 from tests.conftest import ROOT, SMALL, composed, of_method
-from tests.methods.building import parts
+from tests.methods.building import parts, takes_ticket
 
 
 def two_ranks(folder: Path, *trainings: str) -> None:
@@ -66,8 +66,9 @@ def main(rank: str, port: str, folder: Path, trainings: list[str]) -> None:
     for stage, method in (training.split(":") for training in trainings):
         # Only the first rank's random state is stored, so that a resumed run is the same one without dropout only.
         overrides = [*SMALL, *of_method(method), "model.dropout=0.0", "trainer.devices=2", "+trainer.strategy=ddp"]
-        ticket = folder / "dense" / "checkpoints" / "last.ckpt" if method == "lth" else None
-        run = parts(composed(*overrides), ticket=ticket)
+        config = composed(*overrides)
+        ticket = folder / "dense" / "checkpoints" / "last.ckpt" if takes_ticket(config) else None
+        run = parts(config, ticket=ticket)
         place = folder / ("whole" if stage == "whole" else "resumed") / method
         if stage == "broken":
             with suppress(Stopped):

@@ -15,7 +15,7 @@ import tasks.task
 import train
 from runs.folder import Run
 from tests.conftest import METHODS, of_method
-from tests.methods.building import Parts, parts
+from tests.methods.building import Parts, parts, takes_ticket
 
 SPARSE = [method for method in METHODS if method != "dense"]
 
@@ -23,7 +23,7 @@ SPARSE = [method for method in METHODS if method != "dense"]
 def built(small: Callable[..., DictConfig], tmp_path: Path, method: str, *overrides: str) -> Parts:
     """The parts of a method's run; a method whose mask comes from another run gets the ticket of a dense one."""
     config = small(*of_method(method), *overrides)
-    if method != "lth":
+    if not takes_ticket(config):
         return parts(config)
     dense = parts(small())
     dense.fit(tmp_path / "dense")

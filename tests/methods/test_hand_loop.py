@@ -168,13 +168,15 @@ def test_rigl(config, tmp_path, method):
     compare(run, network, masks)
 
 
-@pytest.mark.parametrize("rewind", [0, 7])
+@pytest.mark.parametrize("rewind", [0, 7, None])
 def test_lottery_ticket(config, tmp_path, rewind):
-    """Two levels: prune the trained weights within the last mask, go back to the weights of step `rewind`."""
+    """Two levels: prune the trained weights within the last mask, go back to the weights of step `rewind` or nowhere."""
     import train
 
-    done = train.obtain(config("method=lth", "sparsity=0.3", f"method.start.rewind_step={rewind}"))
-    masks = trained = None
+    written = "null" if rewind is None else rewind
+    done = train.obtain(config("method=lth", "sparsity=0.3", f"method.start.rewind_step={written}"))
+    rewound_to = rewind or 0
+    masks = trained = final = None
     for sparsity in (None, 0.2, 0.3):
         module = parts(config("method=dense", "sparsity=0")).module
         network, weights = module.network, in_scope(module.network)
@@ -183,9 +185,11 @@ def test_lottery_ticket(config, tmp_path, rewind):
             masks = highest(scores, round(sum(score.size for score in scores.values()) * (1 - sparsity)))
         else:
             masks = {name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items()}
+        if rewind is None and sparsity is not None:
+            network.load_state_dict(final)
         optimizer, schedule = module.optim.build(network, module.steps)
         for step, batch in enumerate(module.train_dataloader()):
-            if step == rewind:
+            if step == rewound_to:
                 for name, weight in weights.items():
                     pruned = ~torch.from_numpy(masks[name])
                     with torch.no_grad():
@@ -194,14 +198,14 @@ def test_lottery_ticket(config, tmp_path, rewind):
                         if moment in optimizer.state[weight]:
                             optimizer.state[weight][moment][pruned] = 0.0
             module.loss(batch).backward()
-            if step >= rewind:
+            if step >= rewound_to:
                 for name, weight in weights.items():
                     weight.grad[~torch.from_numpy(masks[name])] = 0.0
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-        trained = weights
+        trained, final = weights, network.state_dict()
     state = torch.load(done.checkpoint, weights_only=True)["state_dict"]
     for name, weight in network.named_parameters():
         torch.testing.assert_close(state[f"network.{name}"], weight.detach(), rtol=0, atol=1e-7, msg=name)

@@ -3,7 +3,7 @@
 import pytest
 
 from runs.identity import run_id
-from runs.start import DenseRun, Pretrained, PreviousLevel, levels
+from runs.start import DenseRun, Pretrained, PreviousLevel, TicketOf, levels
 from tests.conftest import composed
 
 LEVELS = [0.2, 0.36, 0.488, 0.5904, 0.67232, 0.737856, 0.7902848, 0.83222784, 0.865782272, 0.8926258176]
@@ -20,6 +20,11 @@ def test_levels_are_exact_decimals(n):
 )
 def test_the_last_level_lands_on_the_target(target, expected):
     assert levels(target, 0.2) == expected
+
+
+@pytest.mark.parametrize(("target", "expected"), [(0.3, [0.1, 0.2, 0.3]), (0.25, [0.1, 0.2, 0.25]), (0.05, [0.05])])
+def test_levels_of_all_weights_are_equal_steps(target, expected):
+    assert levels(target, 0.1, of_remaining=False) == expected
 
 
 def chain(config):
@@ -43,6 +48,24 @@ def test_rewinding_needs_the_dense_run_cut_short():
     needs = PreviousLevel(0.2, 50).needs(composed("method=lth", "sparsity=0.2"))
     assert run_id(needs["ticket"]) == run_id(composed())
     assert run_id(needs["state"]) == run_id(composed("stop_step=50"))
+
+
+def test_continued_weights_come_from_the_level_before():
+    needs = PreviousLevel(0.2, None).needs(composed("method=imp_lr_rewind", "sparsity=0.36"))
+    assert {role: run_id(config) for role, config in needs.items()} == dict.fromkeys(
+        ("weights", "ticket"), run_id(composed("method=imp_lr_rewind", "sparsity=0.2"))
+    )
+    first = PreviousLevel(0.2, None).needs(composed("method=imp_lr_rewind", "sparsity=0.2"))
+    assert run_id(first["weights"]) == run_id(first["ticket"]) == run_id(composed())
+
+
+def test_a_ticket_of_another_method():
+    needs = TicketOf("imp").needs(composed("method=imp_rewind", "sparsity=0.3"))
+    assert {role: run_id(config) for role, config in needs.items()} == {
+        "ticket": run_id(composed("method=imp", "sparsity=0.3"))
+    }
+    with pytest.raises(ValueError, match=r"method.start.method=imq is not a method; did you mean 'imp'\?"):
+        TicketOf("imq").needs(composed())
 
 
 def test_after_needs_the_dense_run_and_before_nothing():
