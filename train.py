@@ -1,7 +1,7 @@
 """Trains one sparse model, or with -m a sweep of them; README.md says how, --help what there is to choose."""
 
+import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from runs.errors import sentences
 from runs.folder import Run
-from runs.settings import check, training_steps
-from runs.summary import summary
+from runs.settings import ROLES, check, training_steps
+from runs.sweeps import deferred
 
 
 def obtain(config: DictConfig) -> Run:
@@ -23,35 +23,33 @@ def obtain(config: DictConfig) -> Run:
             run.mention_version()
         else:
             origins = {role: obtain(needed) for role, needed in instantiate(config.method.start).needs(config).items()}
-            checkpoints = {role: origin.checkpoint for role, origin in origins.items()}
-            run.carry_out(lambda begin: train(run, checkpoints, begin), [origin.id for origin in origins.values()])
+            run.carry_out(lambda begin: train(run, origins, begin), origins)
     return run
 
 
-def train(run: Run, origins: dict[str, Path], begin: Callable[[], None]) -> dict[str, Any]:
+def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
     from lightning.pytorch import seed_everything  # takes seconds; finished runs and wrong commands do not wait for it
 
-    from callbacks.checkpoint_file import load
     from callbacks.fit import fit
 
     config = run.config
     trainer, model, optim = build(config.trainer), build(config.model), build(config.optim)
-    sparsifier = build(config.method.sparsifier, **{role: str(origins[role]) for role in {"ticket"} & origins.keys()})
+    checkpoints = {role: str(origin.checkpoint) for role, origin in origins.items()}
+    sparsifier = build(config.method.sparsifier, **{role: checkpoints[role] for role in ROLES & origins.keys()})
     data = build(config.task.data)  # last, because it takes longest to find a mistake
-    steps, accumulate = training_steps(config, len(data["train"])), config.trainer.accumulate_grad_batches
+    steps, accumulate = training_steps(config, len(data.get("train", ()))), config.trainer.accumulate_grad_batches
     seed_everything(config.seed, verbose=False)
     recipe = {"batch_size": config.batch_size, "steps": steps, "accumulate": accumulate, "seed": config.seed}
     module = build(config.task.module)(data=data, model=model, optim=optim, **recipe)
-    if "weights" in origins:
-        module.load_state_dict(load(origins["weights"])["state_dict"])
     numbers, ledger = fit(
         trainer,
         module,
         sparsifier,
         run.folder,
         loggers=build(config.logger)(run.id, run.folder, run.labels, run.resolved),
-        resume=run.checkpoint if run.interrupted else origins.get("state"),
+        weights=checkpoints.get("weights"),
+        resume=run.checkpoint if run.interrupted else checkpoints.get("state"),
         stop_step=config.stop_step,
         checkpoint_every=config.checkpoint_every,
         begin=begin,
@@ -71,9 +69,10 @@ def main(config: DictConfig) -> None:
     with sentences():
         check(config, HydraConfig.get().overrides.task)
         run = obtain(config)
-        print(summary(run.result, run.folder))
+        print(run.summary)
 
 
 if __name__ == "__main__":
     with sentences():
+        sys.argv[1:] = deferred(sys.argv[1:])
         main()

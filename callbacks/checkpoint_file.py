@@ -15,11 +15,13 @@ def load(path: Path, device: Any = "cpu") -> dict[str, Any]:
         ValueError: the file is missing or not a whole checkpoint.
     """
     if not path.exists():
-        raise ValueError(f"there is no {path}; delete the result.json of its run to train that run again")
+        raise ValueError(f"there is no {path}; delete {path.parents[1]} to train it again")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise ValueError(f"{path} is not a whole checkpoint; delete its folder to train that run again") from error
+        raise ValueError(f"{path} is not a whole checkpoint; delete {path.parents[1]} to train it again") from error
+    if not {"state_dict", "callbacks", "global_step"} <= checkpoint.keys():
+        raise ValueError(f"{path} is not the checkpoint of a run; delete {path.parents[1]} to train it again")
     return checkpoint
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
 from callbacks.best_checkpoint import BestCheckpoint
-from callbacks.checkpoint_file import AtomicCheckpointIO
+from callbacks.checkpoint_file import AtomicCheckpointIO, load
 from callbacks.flops import Flops
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
@@ -32,7 +32,8 @@ def fit(
     folder: Path,
     *,
     loggers: Sequence[Logger] = (),
-    resume: Path | None = None,
+    weights: Path | str | None = None,
+    resume: Path | str | None = None,
     stop_step: int | None = None,
     checkpoint_every: float = 30.0,
     begin: Callable[[], None] = lambda: None,
@@ -44,7 +45,8 @@ def fit(
     Args:
         trainer: Lightning's Trainer with the device, the precision and the like already given.
         folder: where `checkpoints/` goes.
-        resume: training state to go on from.
+        weights: checkpoint of a run whose final weights are the initial ones here.
+        resume: checkpoint of the training state to go on from.
         stop_step: end training after this step of the schedule.
         checkpoint_every: seconds between two saves of the training state.
         begin: called when everything that was asked for has been found possible and training begins.
@@ -52,6 +54,8 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     subject, checkpoints = trained(module), folder / "checkpoints"
     steps = subject.steps
+    if weights is not None and resume is None:
+        module.load_state_dict(load(Path(weights))["state_dict"])
     record, flops = Record(sparsifier, begin), Flops(sparsifier)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
@@ -83,7 +87,7 @@ def fit(
             )
         except (MisconfigurationException, TypeError, ValueError) as error:
             raise ValueError(
-                f"the trainer cannot be made ({error}); trainer=cpu works everywhere, trainer=gpu where there is a GPU"
+                f"the trainer cannot be made ({error}); trainer=gpu needs a GPU, trainer=cpu does not"
             ) from error
         # Whole steps, so that a validation never comes between two micro-batches of one.
         interval = validation_interval(steps, subject.batch_size, subject.validation_examples)
@@ -102,7 +106,7 @@ def fit(
                 if subject.tested:
                     built.test(module, verbose=False)
             except SystemExit:  # what Lightning makes of SIGTERM, with exit code 0, and of Ctrl-C
-                raise SystemExit("interrupted: the same command goes on from the last checkpoint") from None
+                raise KeyboardInterrupt from None
         for name, value in record.metrics.items():
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")

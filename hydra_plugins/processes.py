@@ -4,12 +4,10 @@ A job that raises, is killed or calls exit takes nobody with it. All configs are
 Ctrl-C and SIGTERM end the present job as they would end it alone, and the sweep with it.
 """
 
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, final
+from collections.abc import Sequence
+from typing import final
 
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
@@ -37,21 +35,20 @@ class ProcessLauncher(Launcher):
         jobs = self._distinct(job_overrides)
         failed: list[str] = []
         completed = 0
-        with _terminated_as_interrupted():
-            for number, (run, overrides) in enumerate(jobs, start=1):
-                line = " ".join(filter_overrides(overrides)) or run.id
-                print(f"[{number}/{len(jobs)}] {line}", flush=True)
-                try:
-                    code = _call([sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"])
-                except KeyboardInterrupt:
-                    print(f"{completed} of {len(jobs)} jobs completed", flush=True)
-                    raise
-                if code == 0 and run.finished:
-                    completed += 1
-                elif code == 0:
-                    failed.append(f"{line} (ended without a result)")
-                else:
-                    failed.append(f"{line} ({f'killed by signal {-code}' if code < 0 else f'exit code {code}'})")
+        for number, (run, overrides) in enumerate(jobs, start=1):
+            line = " ".join(filter_overrides(overrides)) or run.id
+            print(f"[{number}/{len(jobs)}] {line}", flush=True)
+            try:
+                code = _call([sys.executable, sys.argv[0], *overrides, "hydra.mode=RUN"])
+            except KeyboardInterrupt:
+                print(f"{completed} of {len(jobs)} jobs completed", flush=True)
+                raise
+            if code == 0 and run.finished:
+                completed += 1
+            elif code == 0:
+                failed.append(f"{line} (ended without a result)")
+            else:
+                failed.append(f"{line} ({f'killed by signal {-code}' if code < 0 else f'exit code {code}'})")
         print(f"{completed} of {len(jobs)} jobs completed", flush=True)
         if failed:
             raise SweepError("failed: " + "; ".join(failed) + ". The same command runs what is missing.")
@@ -82,17 +79,3 @@ def _call(command: Sequence[str]) -> int:
             process.terminate()  # Ctrl-C has reached it already, SIGTERM has not
             process.wait()
             raise
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Makes SIGTERM a KeyboardInterrupt, as SIGINT is."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

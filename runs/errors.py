@@ -23,6 +23,8 @@ INTERRUPTED = 128 + signal.SIGINT
 OF_HYDRA = {
     r"Multiple values for (\S+)\. .*": r"\1 has its choice already; write \1=<choice> without +",
     r"force-add of config groups .*'\+\+(.*)'": r"++\1 is there already; write \1",
+    r"Could not append to config\. An item is already at '(.*?)'.*": r"\1 is there already; write \1=<value> without +",
+    r"Config group override must be .*": r"the choice of a group must be the name of one of its files; see --help",
     r"Ambiguous value for argument '([^=]*)=(.*?)' .*": r"\1=\2 is more than one value; sweep over them with -m",
 }
 
@@ -31,12 +33,13 @@ OF_HYDRA = {
 def sentences() -> Iterator[None]:
     """Ends a wrong command with one sentence and exit code 2, a failed training with its traceback and 1.
 
-    Ctrl-C ends with a sentence and 130. With HYDRA_FULL_ERROR=1 every error shows its traceback.
+    Ctrl-C and SIGTERM end with a sentence and 130. With HYDRA_FULL_ERROR=1 every error shows its traceback.
     """
     if TRACEBACKS:
         yield
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print errors its own way
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except TrainingError as failure:
@@ -48,6 +51,10 @@ def sentences() -> Iterator[None]:
     except Exception as error:
         print(f"error: {one_sentence(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def original_environment() -> dict[str, str]:
@@ -78,11 +85,12 @@ def one_sentence(error: BaseException) -> str:
         if missing := re.fullmatch(r"Could not delete from config\. '(.*)' does not exist\.", text):
             known = () if "." in missing[1] else (field.name for field in fields(Settings))
             return f"unknown key '{missing[1]}'{nearest(missing[1], known)}"
-        for pattern, sentence in OF_HYDRA.items():
-            if re.fullmatch(pattern, text):
-                return re.sub(pattern, sentence, text)
-        return text
-    return " ".join(str(error).split()) or type(error).__name__
+    else:
+        text = " ".join(str(error).split()) or type(error).__name__
+    for pattern, sentence in OF_HYDRA.items():
+        if re.fullmatch(pattern, text):
+            return re.sub(pattern, sentence, text)
+    return text
 
 
 def _with_full_key(sentence: str, instantiation: str) -> str:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,10 @@ from typing import Any, final
 from omegaconf import DictConfig, OmegaConf
 
 from runs.identity import run_id
+from runs.summary import summary
 from runs.versions import versions
+
+Train = Callable[[Callable[[], None]], Mapping[str, Any]]
 
 
 class TrainingError(RuntimeError):
@@ -73,10 +76,18 @@ class Run:
             return None
         try:
             result: dict[str, Any] = json.loads(path.read_text())
-            result["status"]
+            if result["status"] not in ("completed", "failed"):
+                raise ValueError
+            if result["status"] == "completed":
+                summary(result, self.folder)
         except (ValueError, KeyError, TypeError, OSError):
             raise ValueError(f"{path} is not a result; delete it to run this again") from None
         return result
+
+    @property
+    def summary(self) -> str:
+        """The result as a few lines for people."""
+        return summary(self.result or {}, self.folder)
 
     @property
     def finished(self) -> bool:
@@ -103,6 +114,9 @@ class Run:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         except OSError as error:
+            if self.finished:
+                yield  # there is nothing to write
+                return
             raise ValueError(f"root={self.config.root} cannot be written to: {error.strerror}") from None
         with path.open("w") as file:
             try:
@@ -112,7 +126,7 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    def carry_out(self, train: Callable[[Callable[[], None]], Mapping[str, Any]], origins: Sequence[str] = ()) -> None:
+    def carry_out(self, train: Train, origins: Mapping[str, "Run"]) -> None:
         """Trains in the run's folder, which is made fresh unless the run was interrupted, and writes the result.
 
         An error before training begins is a mistake in what was asked: the folder is taken away again, so that
@@ -121,7 +135,7 @@ class Run:
 
         Args:
             train: returns the numbers of the result; it calls its argument when training begins.
-            origins: ids of the runs that this one starts from, the one that its weights or masks come from first.
+            origins: the runs that this one starts from, the one that its weights or masks come from first.
 
         Raises:
             TrainingError: an error after training has begun.
@@ -139,7 +153,7 @@ class Run:
         always = {
             **self.labels,
             "seed": self.config.seed,
-            "started_from": next(iter(origins), None),
+            "started_from": next((origin.id for origin in origins.values()), None),
             "versions": versions(),
         }
         try:

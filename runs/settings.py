@@ -83,14 +83,16 @@ ROLES = {"ticket"}  # what a method starts from is known when that run is there
 ENDS = "a run ends with steps, epochs or stop_step"
 SHOWN = "metrics.csv and the logger group show the curves"
 KEPT = "the run folder keeps what is needed"
+WHOLE = "a run evaluates whole splits"
 DEVICES = "a run trains on one device"
 OURS_TO_SET = {
     **dict.fromkeys(("max_steps", "min_steps", "max_epochs", "min_epochs", "max_time", "fast_dev_run"), ENDS),
     **dict.fromkeys(("limit_train_batches", "overfit_batches", "reload_dataloaders_every_n_epochs"), ENDS),
+    **dict.fromkeys(("limit_val_batches", "limit_test_batches", "limit_predict_batches"), WHOLE),
     **dict.fromkeys(
         ("val_check_interval", "check_val_every_n_epoch", "num_sanity_val_steps"), "validation is arranged"
     ),
-    **dict.fromkeys(("logger", "log_every_n_steps", "enable_progress_bar", "enable_model_summary"), SHOWN),
+    **dict.fromkeys(("logger", "log_every_n_steps", "enable_progress_bar", "enable_model_summary", "barebones"), SHOWN),
     **dict.fromkeys(("callbacks", "plugins", "enable_checkpointing", "default_root_dir"), KEPT),
     **dict.fromkeys(("strategy", "num_nodes", "use_distributed_sampler"), DEVICES),
 }
@@ -121,14 +123,19 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         raise ValueError(f"trainer.{key} is not yours to set: {OURS_TO_SET[key]}")
     if resolved["trainer"].get("devices") not in (1, "1", None):
         raise ValueError(f"trainer.devices={resolved['trainer']['devices']} must be 1: a run trains on one device")
-    if str(resolved["trainer"].get("precision")) in ("16", "16-mixed", "16-true"):
-        raise ValueError(
-            "trainer.precision=16-mixed hides the scale of gradients from scores; use bf16-mixed or 32-true"
-        )
+    precision = resolved["trainer"].get("precision")
+    if str(precision) in ("16", "16-mixed", "16-true"):
+        raise ValueError(f"trainer.precision={precision} hides the scale of gradients; use bf16-mixed or 32-true")
+    if resolved["budget"].get("sparsity") != resolved["sparsity"]:
+        raise ValueError(f"budget.sparsity is sparsity: write sparsity={resolved['budget'].get('sparsity')}")
     data_dir = resolved["task"].get("data_dir")
+    read = resolved["task"]["data"].get("data_dir", data_dir)
+    if read != data_dir:
+        raise ValueError(f"task.data.data_dir is task.data_dir: write task.data_dir={read}")
     if data_dir is not None and data_dir not in resolved["task"]["data"].values():
         raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")
-    check_calls(resolved, given=ROLES)
+    # What a budget holds and a method holds of it has a key of its own, under which it is found first.
+    check_calls(dict(sorted(resolved.items(), key=lambda item: item[0] in ("budget", "method"))), given=ROLES)
 
 
 def settle_length(config: DictConfig, typed: Sequence[str]) -> None:

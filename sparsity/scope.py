@@ -32,6 +32,8 @@ class Scope:
                 raise ValueError(f"scope.{field} must be a list of regular expressions, such as ['{patterns}']")
             object.__setattr__(self, field, tuple(patterns))
             for pattern in patterns:
+                if not isinstance(pattern, str):
+                    raise ValueError(f"scope.{field} has {pattern!r}, which is not text")
                 try:
                     re.compile(pattern)
                 except re.error as error:

@@ -71,8 +71,10 @@ def polynomial(optimizer: Optimizer, steps: int, warmup: float, power: float = 1
     """Rises linearly over the fraction `warmup`, then falls as `(1 - progress) ** power` to the learning rate `end`.
 
     Raises:
-        ValueError: `warmup` is not within 0 and 1.
+        ValueError: `warmup` is not within 0 and 1, or `power` is not positive.
     """
+    if power <= 0:
+        raise ValueError(f"optim.schedule.power={power} must be positive")
     return get_polynomial_decay_schedule_with_warmup(
         optimizer, _warmup_steps(steps, warmup), steps, lr_end=end, power=power
     )

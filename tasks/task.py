@@ -90,7 +90,7 @@ class Task(LightningModule, ABC):
                 if split != "train"
             }
         )
-        self.losses = nn.ModuleDict({split: MeanMetric() for split in self.metrics})
+        self.losses = nn.ModuleDict({split: MeanMetric(nan_strategy=float("inf")) for split in self.metrics})
         self._collate = collate
 
     @abstractmethod

@@ -38,7 +38,7 @@ def test_an_interrupted_run_goes_on_under_its_id_and_ends_with_everything_attach
     arguments = [*SMALL, *of_method("gmp"), "checkpoint_every=0", "logger=wandb"]
     offline = {"WANDB_MODE": "offline", "WANDB_DIR": str(tmp_path)}
     stop = signalled(tmp_path / "signal", "SIGTERM", step=8)
-    assert train(*arguments, folder=tmp_path / "outputs", check=False, environment=offline | stop).returncode == 1
+    assert train(*arguments, folder=tmp_path / "outputs", check=False, environment=offline | stop).returncode == 130
     (folder,) = (tmp_path / "outputs").glob("*-seed*")
     (broken,) = folder.glob("wandb/offline-run-*/*.wandb")
     train(*arguments, folder=tmp_path / "outputs", environment=offline)

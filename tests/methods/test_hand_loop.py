@@ -170,7 +170,7 @@ def test_rigl(config, tmp_path, method):
 
 @pytest.mark.parametrize("rewind", [0, 7, None])
 def test_lottery_ticket(config, tmp_path, rewind):
-    """Two levels: prune the trained weights within the last mask, go back to the weights of step `rewind` or nowhere."""
+    """Two levels: prune the trained weights within the last mask, go back to those of step `rewind`, or nowhere."""
     import train
 
     written = "null" if rewind is None else rewind

@@ -9,7 +9,13 @@ import pytest
 from runs.folder import Run, TrainingError
 from tests.conftest import ROOT
 
-NUMBERS = {"metrics": {"val/accuracy": 0.5}}
+NUMBERS = {
+    "metrics": {"val/accuracy": 0.5},
+    "sparsity": {"target": 0.0, "scope": 0.0, "model": 0.0},
+    "steps": 3,
+    "seconds": 1.0,
+    "examples_per_second": 24.0,
+}
 
 
 @pytest.fixture
@@ -22,18 +28,19 @@ def trains(begin):
     return NUMBERS
 
 
-def test_a_completed_run_is_finished(run):
+def test_a_completed_run_is_finished(run, small):
     assert not run.finished
-    run.carry_out(trains, ["another", "and one more"])
+    first = Run(small("seed=7"))
+    run.carry_out(trains, {"weights": first, "ticket": Run(small("seed=8"))})
     assert run.finished
     assert run.result["metrics"] == NUMBERS["metrics"]
-    assert run.result["started_from"] == "another"
+    assert run.result["started_from"] == first.id
     assert run.result["versions"]["torch"].startswith("2.")
     assert not list(run.folder.glob(".*"))
 
 
 def test_another_version_is_mentioned(run, capsys):
-    run.carry_out(trains)
+    run.carry_out(trains, {})
     run.mention_version()
     assert capsys.readouterr().err == ""
     run.write("result.json", {**run.result, "versions": {**run.result["versions"], "torch": "1.0"}})
@@ -46,7 +53,7 @@ def test_a_mistake_before_training_leaves_nothing(run):
         raise ValueError("no such scope")
 
     with pytest.raises(ValueError, match="no such scope"):
-        run.carry_out(refuses)
+        run.carry_out(refuses, {})
     assert not run.folder.exists()
 
 
@@ -56,12 +63,12 @@ def test_a_failure_in_training_is_written_down_and_tried_again(run):
         raise RuntimeError("out of memory")
 
     with pytest.raises(TrainingError, match="out of memory"):
-        run.carry_out(fails)
+        run.carry_out(fails, {})
     assert run.result["status"] == "failed"
     assert run.result["error"] == "RuntimeError: out of memory"
     assert not run.finished
     assert not run.interrupted
-    run.carry_out(trains)
+    run.carry_out(trains, {})
     assert run.finished
 
 
@@ -74,14 +81,14 @@ def test_an_interrupted_run_keeps_its_checkpoint_even_if_it_cannot_be_read(run):
         raise ValueError("not a whole checkpoint")
 
     with pytest.raises(ValueError, match="not a whole checkpoint"):
-        run.carry_out(refuses)
+        run.carry_out(refuses, {})
     assert run.interrupted
 
 
 def test_a_fresh_start_takes_away_what_a_failed_one_left(run):
     run.folder.mkdir(parents=True)
     (run.folder / "metrics.csv").write_text("old")
-    run.carry_out(trains)
+    run.carry_out(trains, {})
     assert not (run.folder / "metrics.csv").exists()
 
 
@@ -114,3 +121,27 @@ def _plain(config):
     from omegaconf import OmegaConf
 
     return OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.mark.parametrize(
+    "content", [{"status": "completed"}, {"status": 5}, {"status": "completed", **NUMBERS, "sparsity": 5}, {}, []]
+)
+def test_what_is_not_a_result_is_named(run, content):
+    run.carry_out(trains, {})
+    (run.folder / "result.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"result\.json is not a result; delete it to run this again"):
+        _ = run.finished
+
+
+def test_a_finished_run_is_shown_where_nothing_can_be_written(run, monkeypatch):
+    run.carry_out(trains, {})
+
+    def refuses(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", refuses)
+    with run.lock():
+        assert "0.5000" in run.summary
+    (run.folder / "result.json").unlink()
+    with pytest.raises(ValueError, match="cannot be written to: Permission denied"), run.lock():
+        pass

@@ -1,0 +1,33 @@
+"""What -m needs before Hydra sees the command line."""
+
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+
+def deferred(words: Sequence[str]) -> list[str]:
+    """Returns a command line on which options of a swept group wait for the jobs.
+
+    Hydra composes a config of the sweep itself, from all overrides but the swept ones, and would look for
+    method.sparsifier.schedule in the default method. As a choice of one value the override is a swept one.
+
+    >>> deferred(["-m", "method=gmp,rigl", "method.sparsifier.schedule.every=2", "steps=9"])
+    ['-m', 'method=gmp,rigl', 'method.sparsifier.schedule.every=choice(2)', 'steps=9']
+    """
+    if not {"-m", "--multirun"} & set(words):
+        return list(words)
+    swept = {word.partition("=")[0] for word in words if _is_sweep(word)}
+    return [_choice(word) if word.partition(".")[0].lstrip("+") in swept else word for word in words]
+
+
+def _choice(word: str) -> str:
+    key, equals, value = word.partition("=")
+    return f"{key}=choice({value})" if equals and "." in key and not _is_sweep(word) else word
+
+
+def _is_sweep(word: str) -> bool:
+    try:
+        return bool(OverridesParser.create().parse_override(word).is_sweep_override())
+    except HydraException:  # which Hydra itself says better
+        return False

@@ -1,0 +1,29 @@
+"""Command lines of sweeps: options of a swept group are composed with each of its choices."""
+
+import pytest
+
+from runs.sweeps import deferred
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("-m method=gmp,set method.x.y=3 seed=1", "-m method=gmp,set method.x.y=choice(3) seed=1"),
+        ("-m method=gmp,set +method.z=[1,2]", "-m method=gmp,set +method.z=choice([1,2])"),
+        ("--multirun task=a,b task.data_dir=/x", "--multirun task=a,b task.data_dir=choice(/x)"),
+    ],
+)
+def test_options_of_a_swept_group_wait(words, expected):
+    assert deferred(words.split()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "method=gmp,set method.retrain_steps=3",
+        "-m method=gmp method.retrain_steps=3 seed=1,2",
+        "-m method=gmp,set method.x=3,4 ~method.y method.z=choice(1) =3",
+    ],
+)
+def test_other_words_stay(words):
+    assert deferred(words.split()) == words.split()
