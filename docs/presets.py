@@ -40,7 +40,7 @@ def row(path: Path) -> str:
         "; ".join(overrides),
         path.read_text().splitlines()[0].lstrip("# "),
     ]
-    return "| " + " | ".join(cells) + " |\n"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 
 def said(value: Any) -> str:
