@@ -32,12 +32,15 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:
-    """Overrides that select a method and make its schedule fit a dozen steps."""
+    """Overrides that select a method, make its schedule fit a dozen steps, and take few batches and rounds."""
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
     if "schedule" in (node := composed(f"method={method}").method.sparsifier) and "every" in node.schedule:
         overrides.append("method.sparsifier.schedule.every=2")
+    for key in ("gradient_batches", "rounds"):
+        if node.get(key, 1) > 1:
+            overrides.append(f"method.sparsifier.{key}=3")
     return overrides
 
 
