@@ -7,8 +7,10 @@ import torch
 from callbacks.moments import Moments
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
-from sparsity.schedules import Schedule
-from sparsity.scores import FROM_GRADIENTS, Score, needs
+from sparsity.masks import zero_
+from sparsity.memories import ScoreWithMemory
+from sparsity.schedules import Schedule, geometric
+from sparsity.scores import FROM_BATCHES, Score, needs
 
 
 @final
@@ -17,12 +19,14 @@ class Prune(Sparsifier):
 
     Args:
         budget: target sparsity, scope and distribution.
-        score: importance of each weight; higher = keep.
+        score: importance of each weight; higher = keep. One that adjusts the kept weights does so at each pruning.
         schedule: maps the run's steps to {step: sparsity}.
         seed: of a random score.
         moments: what the optimizer remembers of weights that change; by default nothing.
         gradient_batches: training batches over which a score that needs gradients averages them, when the plan prunes
-            before the first step.
+            before the first step, and from which a score that samples does always.
+        rounds: each pruning is done in so many, with the density falling by the same factor in each, and the score
+            is taken anew of what is left.
     """
 
     def __init__(
@@ -33,26 +37,41 @@ class Prune(Sparsifier):
         seed: int,
         moments: Moments | None = None,
         gradient_batches: int = 1,
+        rounds: int = 1,
     ) -> None:
+        if rounds < 1:
+            raise ValueError(f"method.sparsifier.rounds={rounds} must be at least 1")
         super().__init__(budget, seed, moments, [score], gradient_batches)
         self.budget = budget
         self.score = score
         self.schedule = schedule
+        self.rounds = rounds
 
     def make_plan(self, steps: int) -> Plan:
         return self.schedule.plan(steps, self.budget.sparsity)
 
     def first_masks(self) -> Masks:
-        if 0 not in self.plan:
-            return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._weights.items()}
-        return self.budget.masks(self.scores(self.score, 0), self.plan[0])
+        dense = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._weights.items()}
+        return self._pruned(0, dense, self.plan[0]) if 0 in self.plan else dense
 
     def update(self, step: int, value: float) -> Masks:
-        scores = self.scores(self.score, step)
-        return self.budget.masks(
-            {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in self.masks.items()}, value
-        )
+        return self._pruned(step, self.masks, value)
+
+    def _pruned(self, step: int, masks: Masks, sparsity: float) -> Masks:
+        """Returns the masks within these that leave the sparsity; the weights are adjusted and zeroed on the way."""
+        for goal in geometric(self.sparsity, sparsity, self.rounds):
+            inputs = self.inputs(self.score, step)
+            scores = self.scores(self.score, step, inputs)
+            masks = self.budget.masks(
+                {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}, goal
+            )
+            with torch.no_grad():
+                for name, weight in self._weights.items():
+                    if isinstance(self.score, ScoreWithMemory):
+                        weight.copy_(self.score.adjusted(weight.detach(), inputs["memory"][name], masks[name]))
+                    zero_(weight, masks[name])
+        return masks
 
     @property
     def batches_before_training(self) -> int:
-        return self.gradient_batches if 0 in self.plan and FROM_GRADIENTS & needs(self.score) else 0
+        return self.gradient_batches * self.rounds if 0 in self.plan and FROM_BATCHES & needs(self.score) else 0

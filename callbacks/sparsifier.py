@@ -7,7 +7,7 @@ moments keep them at exactly zero in every torch optimizer, so that no pass over
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,19 +17,21 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from callbacks.gradients import batch_gradients, mean_gradient
+from callbacks.activations import input_norms
+from callbacks.gradients import batch_gradients, flow_gradient, hessian_gradient, mean_gradient
 from callbacks.moments import Moments, Zero
 from callbacks.trained import trained
 from sparsity.budget import Budget
 from sparsity.ledger import Ledger, counts, ledger
 from sparsity.masks import leaks, pack, unpack, zero_
-from sparsity.memories import Running, ScoreWithMemory
+from sparsity.memories import Running, Sampled
 from sparsity.scores import Score, evaluate, needs
 
 log = logging.getLogger(__name__)
 
 Masks = dict[str, Tensor]
 Plan = dict[int, float]
+Inputs = dict[str, dict[str, Tensor]]  # by name of the input and of the weight
 
 
 class Sparsifier(Callback, ABC):
@@ -51,6 +53,8 @@ class Sparsifier(Callback, ABC):
         updating: Sequence[Score] = (),
         gradient_batches: int = 1,
     ) -> None:
+        if gradient_batches < 1:
+            raise ValueError(f"method.sparsifier.gradient_batches={gradient_batches} must be at least 1 batch")
         self.target = 0.0 if budget is None else budget.sparsity
         self.seed = seed
         self.moments = moments or Zero()
@@ -78,40 +82,50 @@ class Sparsifier(Callback, ABC):
     def update(self, step: int, value: float) -> Masks:
         """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
 
-    def scores(self, score: Score, step: int) -> dict[str, Tensor]:
-        """Evaluates a score on every weight in scope, pruned ones included.
+    def inputs(self, score: Score, step: int) -> Inputs:
+        """Returns what a score asks for, of each weight in scope.
 
-        Gradients are those of the present step, and before training the mean over `gradient_batches` batches.
+        Gradients are those of the present step, and before training the mean over `gradient_batches` batches; all else
+        is taken over so many batches from the present step on.
+        """
+        makers: dict[str, Callable[[], dict[str, Tensor]]] = {
+            "gradient": lambda: self._present_gradients() if step else mean_gradient(*self._sampling),
+            "memory": lambda: self.memory(score, step),
+            "hessian_gradient": lambda: hessian_gradient(*self._sampling),
+            "input_norm": lambda: input_norms(*self._sampling),
+            "flow_gradient": lambda: flow_gradient(self._module, self._weights),
+        }
+        return {name: makers[name]() for name in makers.keys() & needs(score)}
+
+    def scores(self, score: Score, step: int, inputs: Inputs | None = None) -> dict[str, Tensor]:
+        """Evaluates a score on every weight in scope, pruned ones included.
 
         Args:
             step: seeds the random draws together with the run's seed.
+            inputs: if they have been made already.
         """
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
-        wanted = needs(score)
-        more: dict[str, dict[str, Tensor]] = {}
-        if "gradient" in wanted:
-            more["gradient"] = self._present_gradients() if step else mean_gradient(*self._sampling)
-        if "memory" in wanted:
-            more["memory"] = self.memory(score, step)
+        made = self.inputs(score, step) if inputs is None else inputs
         return {
             name: evaluate(
                 score,
                 weight=weight.detach(),
                 generator=generator,
-                **{key: tensors[name] for key, tensors in more.items()},
+                **{key: tensors[name] for key, tensors in made.items()},
             )
             for name, weight in self._weights.items()
         }
 
     def memory(self, score: Score, step: int) -> dict[str, Tensor]:
         """Returns what a score remembers of each weight in scope at a step."""
-        assert isinstance(score, ScoreWithMemory)
+        assert isinstance(score, Running | Sampled)
         for running, memories in zip(self._running, self._memories, strict=True):
             if running is score and step:
                 return memories
         memories = {}
+        share = {"share": 1 / self.gradient_batches} if isinstance(score, Sampled) else {}
         for gradients in batch_gradients(*self._sampling):
-            _accumulate(score, memories, self._weights, gradients)
+            _accumulate(score, memories, self._weights, gradients, **share)
         return memories
 
     def ledger(self, module: LightningModule) -> Ledger:
@@ -266,11 +280,12 @@ class Sparsifier(Callback, ABC):
 
 
 def _accumulate(
-    score: ScoreWithMemory,
+    score: Running | Sampled,
     memories: dict[str, Tensor],
     weights: Mapping[str, Parameter],
     gradients: Mapping[str, Tensor],
+    **share: float,
 ) -> None:
     """Adds one gradient of each weight to what a score remembers."""
     for name, weight in weights.items():
-        memories[name] = score.accumulate(memories.get(name), weight.detach(), gradients[name])
+        memories[name] = score.accumulate(memories.get(name), weight.detach(), gradients[name], **share)

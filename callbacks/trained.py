@@ -1,10 +1,11 @@
 """What a module that is trained sparsely has, beyond what every LightningModule has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Protocol, cast
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 
 
@@ -35,6 +36,12 @@ class Trained(Protocol):
 
     def train_dataloader(self) -> Any: ...
 
+    def sample_dataloader(self, batches: int) -> Any:
+        """The training batches of so many optimizer steps from the present one on, be the run shorter or not."""
+
+    def flow(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """A scalar, differentiable by these weights of the network: what flows through it without data (SynFlow)."""
+
     def size(self, batch: Any) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
 
@@ -54,3 +61,21 @@ def in_evaluation_mode(module: LightningModule) -> Iterator[None]:
     finally:
         for part, training in modes:
             part.training = training
+
+
+def batches_ahead(trainer: Trainer, module: LightningModule, batches: int) -> Iterator[Iterator[Any]]:
+    """Yields the micro-batches of each of the next training batches; the run's own place in its data stays.
+
+    Always as many as asked for, also where the run is about to end.
+    """
+    accumulate = int(trainer.accumulate_grad_batches)
+    micro_batches = iter(trained(module).sample_dataloader(batches))
+    for _ in range(batches):
+        yield (trainer.strategy.batch_to_device(batch) for batch in islice(micro_batches, accumulate))
+
+
+def over_ranks(trainer: Trainer, operation: str, tensor: Tensor) -> Tensor:
+    """Returns the mean or the sum of a tensor over all ranks."""
+    reduced = trainer.strategy.reduce(tensor, reduce_op=operation)
+    assert isinstance(reduced, Tensor)
+    return reduced

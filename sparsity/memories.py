@@ -1,22 +1,13 @@
 """Scores that look back: a tensor remembers past gradients, made by a pure function of one gradient at a time."""
 
 from abc import ABC, abstractmethod
+from typing import final
 
 from torch import Tensor
 
 
 class ScoreWithMemory(ABC):
     """A score whose inputs `weight` and `memory` are of one tensor, higher = keep."""
-
-    @abstractmethod
-    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
-        """Returns the memory after one more gradient; it may be the same tensor, changed in place.
-
-        Args:
-            memory: what was returned before, None at first.
-            weight: when the gradient was taken.
-            gradient: of the loss, dense, shaped like the weight.
-        """
 
     @abstractmethod
     def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
@@ -32,6 +23,84 @@ class Running(ScoreWithMemory, ABC):
 
     since_update: bool = False  # whether an update of the masks starts a new memory
 
+    @abstractmethod
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
+        """Returns the memory after one more gradient; it may be the same tensor, changed in place.
+
+        Args:
+            memory: what was returned before, None at first.
+            weight: when the gradient was taken.
+            gradient: of the loss, dense, shaped like the weight.
+        """
+
 
 class Sampled(ScoreWithMemory, ABC):
     """Takes the gradients of some batches anew, in evaluation mode, whenever it is asked."""
+
+    @abstractmethod
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor, share: float) -> Tensor:
+        """Returns the memory after one more gradient, as `Running.accumulate` does.
+
+        Args:
+            share: of this gradient in a mean over the sample: 1 / number of batches.
+        """
+
+
+@final
+class Movement(Running):
+    """-sum of w * dL/dw over the steps so far (Sanh et al. 2020, arXiv 2005.07683, section 4, without the learning rate
+    of the scores): high where training moved a weight away from zero.
+
+    The weights are those that the gradient was taken at. The paper lets pruned weights come back; a method that prunes
+    for good does not, and then their movement is zero, because they are.
+    """
+
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
+        return -weight * gradient if memory is None else memory.addcmul_(weight, gradient, value=-1)
+
+    def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
+        return memory
+
+
+@final
+class MeanGradient(Running):
+    """|sum of dL/dw| over the steps since the last update, which ranks as the mean over that window does.
+
+    For growth, instead of the gradient of one step. Gradients are summed before the absolute value, so that noise
+    cancels.
+    """
+
+    since_update = True
+
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
+        return gradient.clone() if memory is None else memory.add_(gradient)
+
+    def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
+        return memory.abs()
+
+
+@final
+class Fisher(Sampled):
+    """0.5 * w^2 * (damping + mean of (dL/dw)^2): the loss that removing a weight costs to second order, with the
+    diagonal of the empirical Fisher for the Hessian (Kurtic et al. 2022, arXiv 2203.07259, eq. 4, block size 1).
+
+    The mean is over gradients of whole batches.
+    """
+
+    def __init__(self, damping: float = 1e-7) -> None:
+        check_damping(damping)
+        self.damping = damping
+
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor, share: float) -> Tensor:
+        if memory is None:
+            return gradient.square() * share
+        return memory.addcmul_(gradient, gradient, value=share)
+
+    def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
+        return (memory + self.damping).mul_(weight.detach().square()).mul_(0.5)
+
+
+def check_damping(damping: float) -> None:
+    """Refuses what leaves weights without gradient without curvature."""
+    if not 0 < damping < float("inf"):
+        raise ValueError(f"score.damping={damping} must be positive, such as 1e-7")

@@ -167,3 +167,12 @@ def _check_window(begin: float, end: float) -> None:
 def _check_every(every: int) -> None:
     if every < 1:
         raise ValueError(f"schedule.every={every} must be at least 1 optimizer step")
+
+
+def geometric(begin: float, end: float, rounds: int) -> list[float]:
+    """Returns the sparsities of so many rounds of pruning, after each of which the density has fallen by one factor.
+
+    With 100 of them from 0, those of SynFlow (Tanaka et al. 2020, arXiv 2006.05467, algorithm 1).
+    """
+    factor = (1 - end) / (1 - begin)
+    return [1 - (1 - begin) * factor ** (r / rounds) for r in range(1, rounds)] + [end]

@@ -1,8 +1,10 @@
 """How important a weight is: pure functions, higher = keep.
 
 A score asks for what it needs by the names of its parameters: `weight`, `gradient` (of the loss, dense, shaped like the
-weight), `generator` (a CPU generator, so that a seed gives the same draws on every device) and `memory` (see
-`sparsity.memories`). Further parameters need defaults.
+weight), `generator` (a CPU generator, so that a seed gives the same draws on every device), `memory` (see
+`sparsity.memories`), `hessian_gradient` (the Hessian of the loss times its gradient, shaped like the weight),
+`input_norm` (the L2 norm of each input of a Linear layer over all tokens of some batches, of shape (inputs,)) and
+`flow_gradient` (of SynFlow's objective, in float64, shaped like the weight). Further parameters need defaults.
 """
 
 import inspect
@@ -14,8 +16,9 @@ from torch import Generator, Tensor
 
 Score = Callable[..., Tensor]
 
-FROM_GRADIENTS = frozenset({"gradient", "memory"})
-_INPUTS = ("weight", "gradient", "generator", "memory")
+FROM_GRADIENTS = frozenset({"gradient", "memory", "hessian_gradient"})
+FROM_BATCHES = FROM_GRADIENTS | {"input_norm"}
+_INPUTS = ("weight", "gradient", "generator", "memory", "hessian_gradient", "input_norm", "flow_gradient")
 
 
 def magnitude(weight: Tensor) -> Tensor:
@@ -36,6 +39,26 @@ def saliency(weight: Tensor, gradient: Tensor) -> Tensor:
 def gradient_magnitude(gradient: Tensor) -> Tensor:
     """Returns |dL/dw|, by which RigL grows (Evci et al. 2020, arXiv 1911.11134, algorithm 1)."""
     return gradient.abs()
+
+
+def gradient_flow(weight: Tensor, hessian_gradient: Tensor) -> Tensor:
+    """Returns w * Hg: GraSP (Wang et al. 2020, arXiv 2002.07376, eq. 8).
+
+    Removing a weight changes the squared norm of the gradient by about -2 w * Hg. The paper scores by -w * Hg and
+    removes the highest, which keeps the gradient flowing.
+    """
+    return weight.detach() * hessian_gradient
+
+
+def wanda(weight: Tensor, input_norm: Tensor) -> Tensor:
+    """Returns |w_ij| * ||x_j||_2 (Sun et al. 2023, arXiv 2306.11695, eq. 1), the weight being (outputs, inputs)."""
+    return weight.detach().abs() * input_norm
+
+
+def synaptic_flow(weight: Tensor, flow_gradient: Tensor) -> Tensor:
+    """Returns w * dR/dw in float64, where a deep network's products fit: the share of SynFlow's objective that passes
+    through a weight (Tanaka et al. 2020, arXiv 2006.05467, eq. 2 and 6)."""
+    return weight.detach().double() * flow_gradient
 
 
 def needs(score: Score) -> frozenset[str]:

@@ -16,6 +16,7 @@ from torchmetrics import MeanMetric, Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from models.flow import flow
 from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, evaluation_batches
 from tasks.encoding import positions
 from tasks.optim import Optim
@@ -175,13 +176,25 @@ class Task(LightningModule, ABC):
         algorithm = gradient_clip_algorithm or GradClipAlgorithmType.NORM
         Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
 
+    def flow(self, weights: Mapping[str, Tensor]) -> Tensor:
+        """What flows through the network with these weights, without data; see `models.flow`."""
+        example = self._collate(self.examples["train"][:1], self.tokenizer.pad_token_id)["input_ids"]
+        return flow(self.network, weights, example.new_zeros([1] * example.dim(), device=self.device))
+
     def train_dataloader(self) -> Loader:
         """The training batches from the trainer's present step on, or from the beginning without a trainer."""
+        return self._training_loader(self.steps)
+
+    def sample_dataloader(self, batches: int) -> Loader:
+        """As `train_dataloader`, but for so many optimizer steps from the present one on, be the run shorter or not."""
+        return self._training_loader(self._place()[2] + batches)
+
+    def _training_loader(self, steps: int) -> Loader:
         rank, world_size, step = self._place()
         order = LengthGroupedBatches(
             lengths=[example.length for example in self.examples["train"]],
             batch_size=self.batch_size,
-            steps=self.steps,
+            steps=steps,
             seed=self.seed,
             accumulate=self.accumulate,
             rank=rank,

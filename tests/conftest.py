@@ -32,7 +32,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:
-    """Overrides that select a method and make its schedule fit a dozen steps."""
+    """Overrides that select a method, make its schedule fit a dozen steps, and take few batches and rounds."""
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
@@ -43,6 +43,9 @@ def of_method(method: str, sparsity: float = 0.6) -> list[str]:
         overrides.append("method.start.rate=0.4")
     if node.start.get("rewind_step"):
         overrides.append("method.start.rewind_step=2")
+    for key in ("gradient_batches", "rounds"):
+        if node.sparsifier.get(key, 1) > 1:
+            overrides.append(f"method.sparsifier.{key}=3")
     return overrides
 
 

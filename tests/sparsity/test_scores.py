@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsity.scores import evaluate, gradient_magnitude, magnitude, needs, random, saliency
+from sparsity.scores import (
+    evaluate,
+    gradient_flow,
+    gradient_magnitude,
+    magnitude,
+    needs,
+    random,
+    saliency,
+    synaptic_flow,
+    wanda,
+)
 
 WEIGHT = torch.tensor([[1.0, -2.0, 0.0, 4.0], [-0.5, 3.0, -0.0, 2.0]])
 GRADIENT = torch.tensor([[-1.0, 0.5, 7.0, 0.0], [2.0, -1.0, 1.0, 0.25]])
@@ -19,14 +29,37 @@ GRADIENT = torch.tensor([[-1.0, 0.5, 7.0, 0.0], [2.0, -1.0, 1.0, 0.25]])
         (magnitude, [[1.0, 2.0, 0.0, 4.0], [0.5, 3.0, 0.0, 2.0]]),
         (saliency, [[1.0, 1.0, 0.0, 0.0], [1.0, 3.0, 0.0, 0.5]]),
         (gradient_magnitude, [[1.0, 0.5, 7.0, 0.0], [2.0, 1.0, 1.0, 0.25]]),
+        (gradient_flow, [[-1.0, -1.0, 0.0, 0.0], [-1.0, -3.0, 0.0, 0.5]]),
+        (wanda, [[0.5, 0.0, 0.0, 12.0], [0.25, 0.0, 0.0, 6.0]]),
+        (synaptic_flow, [[1.0, 6.0, 0.0, 0.0], [1.0, 12.0, 0.0, 4.0]]),
     ],
 )
 def test_eight_weights(score: Any, expected: list[list[float]]) -> None:
     weight, gradient = WEIGHT.clone(), GRADIENT.clone()
-    found = evaluate(score, weight=weight, gradient=gradient, generator=torch.Generator())
+    found = evaluate(
+        score,
+        weight=weight,
+        gradient=gradient,
+        generator=torch.Generator(),
+        hessian_gradient=gradient,
+        input_norm=torch.tensor([0.5, 0.0, 9.0, 3.0]),
+        flow_gradient=torch.tensor([[1.0, -3.0, 5.0, 0.0], [-2.0, 4.0, 1.0, 2.0]], dtype=torch.float64),
+    )
     assert found.tolist() == expected
     assert torch.equal(weight, WEIGHT)
     assert torch.equal(gradient, GRADIENT)
+
+
+def test_removing_what_gradient_flow_ranks_lowest_raises_the_gradient_most() -> None:
+    """On a quadratic the squared norm of the gradient changes by -2 w * Hg, and a term of second order."""
+    root = torch.randn(8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    hessian, weight = root @ root.T, torch.randn(8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    score, part = gradient_flow(weight, hessian @ hessian @ weight), 1e-7
+    for index in range(8):
+        less = weight.clone()
+        less[index] *= 1 - part
+        change = ((hessian @ less).square().sum() - (hessian @ weight).square().sum()) / part
+        assert change == pytest.approx(-2 * score[index].item(), rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("score", [magnitude, saliency])

@@ -1,0 +1,50 @@
+"""How large the inputs of weights are, for scores that need it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from callbacks.trained import batches_ahead, in_evaluation_mode, over_ranks, trained
+
+
+def input_norms(
+    trainer: Trainer, module: LightningModule, weights: Mapping[str, Parameter], batches: int
+) -> dict[str, Tensor]:
+    """Returns the L2 norm of each input feature of the Linear layers that own these weights, of shape (inputs,).
+
+    Over all tokens of the next training batches, padding included, in evaluation mode.
+
+    Raises:
+        ValueError: a weight belongs to another kind of layer.
+    """
+    squares: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for name in weights:
+            owner = trained(module).network.get_submodule(name.rpartition(".")[0])
+            if not isinstance(owner, nn.Linear):
+                raise ValueError(
+                    f"{name} belongs to a layer of the type {type(owner).__name__}, whose inputs have no norm; take a"
+                    f" scope of Linear layers, such as scope=encoder"
+                )
+            squares[name] = torch.zeros(owner.in_features, device=owner.weight.device)
+            stack.callback(owner.register_forward_pre_hook(_adding(squares[name])).remove)
+        stack.enter_context(in_evaluation_mode(module))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(trainer.precision_plugin.forward_context())
+        for micro_batches in batches_ahead(trainer, module, batches):
+            for batch in micro_batches:
+                trained(module).loss(batch)
+    return {name: over_ranks(trainer, "sum", total).sqrt_() for name, total in squares.items()}
+
+
+def _adding(total: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    """Returns a hook that adds the squares of a layer's input features."""
+
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        total.add_(inputs[0].float().square().flatten(end_dim=-2).sum(0))
+
+    return hook

@@ -1,0 +1,76 @@
+"""How much flows through a transformer when it is made linear and positive: the objective of SynFlow."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from transformers import PreTrainedModel
+
+ACTIVATIONS = ("gelu", "relu", "silu", "swish", "tanh")
+
+
+def flow(network: PreTrainedModel, weights: Mapping[str, Tensor], ids: Tensor) -> Tensor:
+    """Returns R of SynFlow (Tanaka et al. 2020, arXiv 2006.05467, eq. 6), a scalar: the sum of what comes out of the
+    product of the weights' absolute values when ones go in.
+
+    Activations and LayerNorms are the identity, biases are zero, residual connections stay. An embedding is a Linear
+    layer over one-hot tokens; its input is ones too, so that the sum of its rows comes out and all of them count.
+    The paper does not say what attention is. Over tokens that are all equal, softmax lets pass the values only, and
+    queries and keys would be the first to be removed: here the three are parallel paths, whose outputs add up.
+
+    Args:
+        weights: replace those of the network, by name, and set the precision: float64 for deep networks.
+        ids: one token, in the shape that the network takes.
+
+    Raises:
+        ValueError: the network has an activation function that is not a single operator.
+    """
+    if network.config.hidden_act not in ACTIVATIONS:
+        raise ValueError(
+            f"nothing is known of the flow through hidden_act={network.config.hidden_act}; it must be one of"
+            f" {', '.join(ACTIVATIONS)}"
+        )
+    precision = next(iter(weights.values())).dtype
+    others = {name: weight.detach().to(precision) for name, weight in network.named_parameters()}
+    with _Linear():
+        result: Tensor = functional_call(network, others | dict(weights), kwargs={"input_ids": ids}).logits.sum()
+    return result
+
+
+def _same(tensor: Tensor, *_: Any, **__: Any) -> Tensor:
+    return tensor
+
+
+def _product(tensor: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return functional.linear(tensor, weight.abs())
+
+
+def _rows(ids: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:
+    return weight.abs().sum(0).expand(*ids.shape, -1)
+
+
+def _paths(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
+    return query + key + value
+
+
+_LINEAR: dict[Callable[..., Any], Callable[..., Tensor]] = {
+    functional.linear: _product,
+    functional.embedding: _rows,
+    functional.scaled_dot_product_attention: _paths,
+    **dict.fromkeys((functional.layer_norm, functional.dropout, functional.gelu, functional.relu), _same),
+    **dict.fromkeys((functional.silu, torch.tanh, Tensor.tanh, torch.relu), _same),
+}
+
+
+@final
+class _Linear(TorchFunctionMode):
+    """Inside, the functions that transformers are made of are replaced by linear, positive ones."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return _LINEAR.get(func, func)(*args, **(kwargs or {}))
