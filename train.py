@@ -22,6 +22,7 @@ def obtain(config: DictConfig) -> Run:
         if run.finished:
             run.mention_version()
         else:
+            build(config.method.sparsifier.get("budget"))  # what nothing can meet is told before other runs are trained
             origins = {role: obtain(needed) for role, needed in instantiate(config.method.start).needs(config).items()}
             checkpoints = {role: origin.checkpoint for role, origin in origins.items()}
             run.carry_out(lambda begin: train(run, checkpoints, begin), [origin.id for origin in origins.values()])
@@ -75,5 +76,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with sentences():
-        main()
+    sentences()(main)()

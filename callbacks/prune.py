@@ -35,7 +35,6 @@ class Prune(Sparsifier):
         gradient_batches: int = 1,
     ) -> None:
         super().__init__(budget, seed, moments, [score], gradient_batches)
-        self.budget = budget
         self.score = score
         self.schedule = schedule
 
