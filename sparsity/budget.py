@@ -42,8 +42,8 @@ class Budget:
     sparsity: float
     scope: Scope
     distribution: Distribution
-    pattern: Pattern = Unstructured()  # noqa: RUF009 - a frozen value
-    of: Denominator = OfScope()  # noqa: RUF009 - a value without a field
+    pattern: Pattern = Unstructured()  # noqa: RUF009 - frozen
+    of: Denominator = OfScope()  # noqa: RUF009 - frozen
     outside: int = 0
 
     def __post_init__(self) -> None:

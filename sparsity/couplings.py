@@ -152,6 +152,6 @@ def _nearest_to(keep: int, scores: Mapping[Home, Tensor], sizes: Mapping[Home, i
     mask = torch.zeros_like(joined, dtype=torch.bool)
     mask[order[: int(missed.argmin())]] = True
     if not bool(mask.any()):
-        raise ValueError(f"{keep} weights to keep are less than half of the best unit; lower sparsity")
+        raise ValueError(f"{keep} weights to keep are at most half of the best unit; lower sparsity")
     parts = torch.split(mask, [score.numel() for score in scores.values()])
     return dict(zip(scores, parts, strict=True))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import final
 
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ class Denominator(ABC):
 
 
 @final
+@dataclass(frozen=True)
 class OfScope(Denominator):
     """The weights in scope."""
 
@@ -24,6 +26,7 @@ class OfScope(Denominator):
 
 
 @final
+@dataclass(frozen=True)
 class OfModel(Denominator):
     """All parameters of the model, tied ones once: what is out of scope is dense and makes the scope sparser."""
 

@@ -99,9 +99,7 @@ class Tiles(Pattern, ABC):
     def _units(self, keep: int) -> int:
         units = round(keep / self.size)
         if units == 0:
-            raise ValueError(
-                f"{keep} weights to keep are less than half a unit of pattern={self.label}; lower sparsity"
-            )
+            raise ValueError(f"{keep} weights to keep are at most half a unit of pattern={self.label}; lower sparsity")
         return units
 
 
