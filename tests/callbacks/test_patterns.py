@@ -113,9 +113,7 @@ def test_a_tied_decoder_is_masked_with_its_embeddings(small, tmp_path, method):
     network = BertForMaskedLM(BertConfig(vocab_size=len(run.module.tokenizer), max_position_embeddings=64, **sizes))
 
     def loss(batch):  # of predicting every token of the first choice from the others
-        tokens = (
-            batch["input_ids"].flatten(0, -2) if "input_ids" in batch else next(iter(batch.values())).flatten(0, -2)
-        )
+        tokens = batch["input_ids"].flatten(0, -2)
         return network(input_ids=tokens, labels=tokens).loss
 
     run.module.network, run.module.loss = network, loss

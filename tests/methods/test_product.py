@@ -6,6 +6,7 @@ from hydra.errors import InstantiationException
 from tests.conftest import METHODS, SMALL, composed, of_method
 from tests.methods.building import parts
 
+SMALLER = ["model.layers=1", "task.data.val=8", "task.data.test=8"]
 SPARSE = [method for method in METHODS if method != "dense"]
 
 
@@ -20,8 +21,8 @@ def ticket(tmp_path_factory):
 @pytest.mark.parametrize("pattern", ["unstructured", "n_m", "block"])
 @pytest.mark.parametrize("distribution", ["global", "uniform", "erk"])
 @pytest.mark.parametrize("method", SPARSE)
-def test_two_steps(small, tmp_path, ticket, method, distribution, pattern):
-    overrides = [*of_method(method, 0.5), f"distribution={distribution}", f"pattern={pattern}", "steps=2"]
+def test_a_few_steps(small, tmp_path, ticket, method, distribution, pattern):
+    overrides = [*of_method(method, 0.5), f"distribution={distribution}", f"pattern={pattern}", "steps=3", *SMALLER]
     overrides = [o.replace("schedule.every=2", "schedule.every=1") for o in overrides]
     config = small(*overrides)
     run = refused = None
