@@ -22,6 +22,7 @@ def obtain(config: DictConfig) -> Run:
         if run.finished:
             run.mention_version()
         else:
+            build(config.method.sparsifier.get("budget"))  # what nothing can meet is told before other runs are trained
             origins = {role: obtain(needed) for role, needed in instantiate(config.method.start).needs(config).items()}
             run.carry_out(lambda begin: train(run, origins, begin), origins)
     return run

@@ -6,6 +6,7 @@ from callbacks.moments import Moments
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.drop_grow import drop_and_grow
+from sparsity.patterns import Tiles
 from sparsity.schedules import Schedule
 from sparsity.scores import FROM_GRADIENTS, Score, needs
 
@@ -46,8 +47,13 @@ class DropGrow(Sparsifier):
     ) -> None:
         if not 0 < drop_fraction <= 1:
             raise ValueError(f"method.sparsifier.drop_fraction={drop_fraction} must be above 0 and at most 1")
+        if not isinstance(budget.pattern, Tiles):
+            raise ValueError(
+                f"pattern={budget.pattern.label} cannot be exchanged unit by unit within a tensor, as RigL and SET do;"
+                " use pattern=block or pattern=unstructured"
+            )
         super().__init__(budget, seed, moments, [drop, grow], gradient_batches)
-        self.budget = budget
+        self.units = budget.pattern
         self.initial = initial
         self.drop = drop
         self.grow = grow
@@ -61,14 +67,15 @@ class DropGrow(Sparsifier):
         return self.budget.masks(self.scores(self.initial, 0))
 
     def update(self, step: int, value: float) -> Masks:
-        drop, grow = self.scores(self.drop, step), self.scores(self.grow, step)
+        drop = self.units.pooled(self.scores(self.drop, step))
+        grow = self.units.pooled(self.scores(self.grow, step))
         masks = {}
-        for name, mask in self.masks.items():
+        for name, mask in self.units.pooled(self.masks).items():
             try:
                 masks[name] = drop_and_grow(mask, drop[name], grow[name], value)
             except ValueError as error:
                 raise ValueError(f"update of {name} at step {step}: {error}") from error
-        return masks
+        return self.units.spread(masks)
 
     def looks_at_dense_gradient(self, step: int) -> bool:
         return step > 0 and step in self.plan and bool(FROM_GRADIENTS & needs(self.grow))

@@ -28,7 +28,6 @@ class LotteryTicket(Sparsifier):
 
     def __init__(self, budget: Budget, score: Score, ticket: Path) -> None:
         super().__init__(budget)
-        self.budget = budget
         self.score = score
         self.ticket = ticket
 

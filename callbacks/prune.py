@@ -42,7 +42,6 @@ class Prune(Sparsifier):
         if rounds < 1:
             raise ValueError(f"method.sparsifier.rounds={rounds} must be at least 1")
         super().__init__(budget, seed, moments, [score], gradient_batches)
-        self.budget = budget
         self.score = score
         self.schedule = schedule
         self.rounds = rounds

@@ -70,6 +70,12 @@ class Sparsifier(Callback, ABC):
         self._weights: dict[str, Parameter] = {}
         self._restored: dict[str, Any] | None = None
 
+    @property
+    def budget(self) -> Budget:
+        """What may be kept; of the network once training has begun."""
+        assert self._budget is not None
+        return self._budget
+
     @abstractmethod
     def make_plan(self, steps: int) -> Plan:
         """Returns {optimizer step: value}: what happens when, in a run of so many steps."""
@@ -130,8 +136,10 @@ class Sparsifier(Callback, ABC):
 
     def ledger(self, module: LightningModule) -> Ledger:
         """The counts of the present masks, with each tensor's target where the distribution sets one."""
-        targets = {} if self._budget is None else self._budget.targets({n: m.shape for n, m in self.masks.items()})
-        return ledger(trained(module).network, self.masks, self.target, targets)
+        if self._budget is None:
+            return ledger(trained(module).network, {}, self.target)
+        targets = self._budget.targets({name: mask.shape for name, mask in self.masks.items()})
+        return ledger(trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets)
 
     def looks_at_dense_gradient(self, step: int) -> bool:
         """Whether deciding the masks at a step takes the gradient of the weights that are zero."""
@@ -145,7 +153,7 @@ class Sparsifier(Callback, ABC):
     @property
     def settled(self) -> bool:
         """Whether the target is reached, so that a checkpoint counts as sparse."""
-        return abs(self._kept - self._numel * (1 - self.target)) <= 1
+        return self._budget is None or self._budget.met({n: m.shape for n, m in self.masks.items()}, self._kept)
 
     # What follows is Lightning's side: when the above is called and what is kept true in between.
 
@@ -175,7 +183,9 @@ class Sparsifier(Callback, ABC):
         if len(trainer.optimizers) > 1:
             raise ValueError(f"masks need one optimizer, not {len(trainer.optimizers)}")
         if self._budget is not None:
+            self._budget = self._budget.on(trained(pl_module).network)
             self._weights = self._budget.scope.select(trained(pl_module).network)
+            self._mention_scope()
         self.plan = self.make_plan(trained(pl_module).steps)
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
@@ -264,6 +274,11 @@ class Sparsifier(Callback, ABC):
         self.densities = {name: kept[name] / mask.numel() for name, mask in masks.items()}
         for name in (name for name, count in kept.items() if count == 0):
             log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
+
+    def _mention_scope(self) -> None:
+        if self.budget.outside:
+            of_scope = self.budget.sparsity_of_scope(sum(weight.numel() for weight in self._weights.values()))
+            log.warning("sparsity %g of the model is %.4f of its weights in scope", self.target, of_scope)
 
     def _zero_weights(self) -> None:
         with torch.no_grad():

@@ -46,6 +46,8 @@ class Settings:
     budget: Call
     scope: Call
     distribution: Call
+    pattern: Call
+    sparsity_of: Call
     moments: Call
     optim: Call
     trainer: Call

@@ -1,4 +1,4 @@
-"""The exact highest scores over many tensors, without joining or sorting them.
+"""The exact highest scores, over many tensors without joining or sorting them, and within rows.
 
 A sorted sample brackets the last score to keep, with high probability. One pass over each tensor grades every score as
 below, inside or above the bracket; only what lies inside is gathered and ranked. Where the sample misleads, the bracket
@@ -42,6 +42,26 @@ def top(scores: Sequence[Tensor], keep: int) -> list[Tensor]:
     else:
         flat_masks = [torch.full_like(flat, keep > 0, dtype=torch.bool) for flat in flats]
     return [mask.view(score.shape) for mask, score in zip(flat_masks, scores, strict=True)]
+
+
+def top_of_each(scores: Tensor, keep: int) -> Tensor:
+    """Returns the bool mask of the `keep` highest scores of each row; ties go to the lower index.
+
+    Args:
+        scores: floats of two dimensions.
+        keep: how many to keep in a row.
+
+    Raises:
+        ValueError: if a score is NaN, or `keep` is negative or more than a row has.
+    """
+    if not 0 <= keep <= scores.shape[1]:
+        raise ValueError(f"cannot keep {keep} of {scores.shape[1]} scores; keep between 0 and {scores.shape[1]}")
+    _refuse_nan([scores.detach().reshape(-1)])
+    if keep in (0, scores.shape[1]):
+        return torch.full_like(scores, keep > 0, dtype=torch.bool)
+    lowest = scores.detach().topk(keep, sorted=False).values.amin(1, keepdim=True)
+    above, ties = scores > lowest, scores == lowest
+    return above | (ties & (ties.cumsum(1) <= keep - above.sum(1, keepdim=True)))
 
 
 def _refuse_nan(flats: Sequence[Tensor]) -> None:

@@ -8,16 +8,16 @@ from tests.conftest import METHODS, ROOT, composed
 
 OPTIONS = sorted(
     (path.parent.name, path.stem)
-    for group in ("task", "model", "scope", "distribution", "optim", "trainer", "logger")
+    for group in ("task", "model", "scope", "distribution", "pattern", "sparsity_of", "optim", "trainer", "logger")
     for path in (ROOT / "conf" / group).glob("*.yaml")
 )
+ASKED_FOR = {"pretrained": ["model.name=x"], "heads_and_neurons": ["pattern.heads.size=16"]}  # what only users know
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_option_composes_and_checks(group, option):
-    name = ["model.name=x"] if option == "pretrained" else []
-    check(composed(f"{group}={option}", *name))
+    check(composed(f"{group}={option}", *ASKED_FOR.get(option, [])))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -41,7 +41,8 @@ def test_a_task_bears_its_files_name(task):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_command_line_wins_over_a_methods_own_distribution(method):
-    for distribution, target in {"global": "Global", "uniform": "Uniform", "erk": "Erk"}.items():
+    targets = {"global": "Global", "uniform": "Uniform", "erk": "Erk", "per_row": "PerRow", "owl": "Owl"}
+    for distribution, target in targets.items():
         config = composed(f"method={method}", f"distribution={distribution}")
         assert config.distribution._target_ == f"sparsity.distributions.{target}"
 

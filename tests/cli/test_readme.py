@@ -36,7 +36,9 @@ def test_there_are_commands():
     assert len(COMMANDS) >= 8
 
 
-@pytest.mark.parametrize("group", ["task", "model", "method", "scope", "distribution", "trainer", "logger"])
+@pytest.mark.parametrize(
+    "group", ["task", "model", "method", "scope", "distribution", "pattern", "sparsity_of", "trainer", "logger"]
+)
 def test_tables_name_every_option(group):
     row = next(line for line in README.splitlines() if line.startswith(f"| `{group}=`"))
     options = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}

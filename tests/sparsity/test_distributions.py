@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsity.distributions import Distribution, Erk, Global, Group, Uniform
+from sparsity.distributions import Distribution, Erk, Global, Group, Owl, PerRow, Uniform, outlier_ratio
 
 ATTENTION, FFN = torch.Size([1024, 1024]), torch.Size([4096, 1024])
 ROBERTA_LARGE = {f"attention{i}": ATTENTION for i in range(96)} | {f"ffn{i}": FFN for i in range(48)}
@@ -103,7 +103,7 @@ def test_illegal_empty_tensor(distribution: Distribution) -> None:
         distribution.groups(shapes, keep - 1)
 
 
-@pytest.mark.parametrize("distribution", [Global(), Uniform(), Erk()])
+@pytest.mark.parametrize("distribution", [Global(), Uniform(), Erk(), PerRow(), Owl()])
 @pytest.mark.parametrize("keep", [-1, 9])
 def test_illegal_keep(distribution: Distribution, keep: int) -> None:
     with pytest.raises(ValueError, match=f"cannot keep {keep} of 8 weights"):
@@ -114,3 +114,97 @@ def test_illegal_keep(distribution: Distribution, keep: int) -> None:
 def test_illegal_power(power: float) -> None:
     with pytest.raises(ValueError, match=r"distribution\.power"):
         Erk(power)
+
+
+@pytest.mark.parametrize(
+    ("keep", "stay"),
+    [(0, (0, 0)), (3, (0, 1)), (4, (0, 2)), (5, (1, 2)), (8, (1, 3))],  # 4: 0.5 and 1.5 of a row, halves to even
+)
+def test_eight_weights_per_row(keep: int, stay: tuple[int, int]) -> None:
+    if 0 in stay and keep:
+        with pytest.raises(ValueError, match=r"per-row distribution leaves a without weights.* 0\.37$"):
+            PerRow().groups(EIGHT, keep)
+    else:
+        assert PerRow().groups(EIGHT, keep) == [Group(("a",), 2 * stay[0], 2), Group(("b",), 2 * stay[1], 2)]
+
+
+def test_rows_compete_by_themselves() -> None:
+    scores = {"a": torch.tensor([[9.0, 8.0, 7.0, 1.0], [1.0, 2.0, 2.0, 0.0]])}
+    (group,) = PerRow().groups({"a": torch.Size([2, 4])}, 4)
+    assert group.select(scores)["a"].int().tolist() == [[1, 1, 0, 0], [0, 1, 1, 0]]
+    (group,) = PerRow().groups({"a": torch.Size([2, 4])}, 2)
+    assert group.select(scores)["a"].int().tolist() == [[1, 0, 0, 0], [0, 1, 0, 0]]  # a tie: the lower index
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes=shapes)
+def test_per_row_misses_by_its_tolerance_at_most(shapes: dict[str, torch.Size]) -> None:
+    total, found = sum(shape.numel() for shape in shapes.values()), []
+    for keep in range(total + 1):
+        try:
+            kept = counts(PerRow(), shapes, keep)
+        except ValueError as error:
+            nearest = float(str(error).split()[-1])
+            counts(PerRow(), shapes, round(total * (1 - nearest)))
+            continue
+        assert abs(sum(kept) - keep) <= PerRow().tolerance(shapes)
+        found.append(kept)
+    assert all(fewer <= more for less, greater in pairwise(found) for fewer, more in zip(less, greater, strict=True))
+
+
+# One of four scores exceeds twice their mean in a, none in b.
+OUTLIERS = {"a": torch.tensor([[9.0, 1.0], [1.0, 1.0]]), "b": torch.tensor([[1.0, 2.0], [1.0, 2.0]])}
+
+
+def test_eight_weights_by_outliers() -> None:
+    assert [outlier_ratio(score, 2.0) for score in OUTLIERS.values()] == [0.25, 0.0]
+    shapes = {name: score.shape for name, score in OUTLIERS.items()}
+    for spread, expected in {0.0: [2, 2], 0.25: [3, 1], 0.1: [2, 2]}.items():  # densities 0.5 + and - spread
+        groups = Owl(2.0, spread).groups(shapes, 4, OUTLIERS)
+        assert [group.keep for group in groups] == expected
+    assert Owl(2.0, 0.25).groups(shapes, 4) == [Group(("a", "b"), 4)]
+    scaled = {name: 8 * score for name, score in OUTLIERS.items()}
+    assert Owl(2.0, 0.25).groups(shapes, 4, scaled) == Owl(2.0, 0.25).groups(shapes, 4, OUTLIERS)
+
+
+def test_outliers_of_tensors_of_unlike_sizes() -> None:
+    """The densities of the paper's code, but that their mean is weighted, so that the count is exact."""
+    generator = torch.Generator().manual_seed(0)
+    scores = {f"{i}": torch.randn(20 + 10 * i, 30, generator=generator).abs() ** (1 + i) for i in range(4)}
+    shapes = {name: score.shape for name, score in scores.items()}
+    total = sum(score.numel() for score in scores.values())
+    ratios = torch.tensor([float((s > 5 * s.mean()).float().mean()) for s in scores.values()], dtype=torch.float64)
+    sizes = torch.tensor([s.numel() for s in scores.values()], dtype=torch.float64)
+    raised = (ratios - ratios.min()) / (ratios.max() - ratios.min()) * 2 * 0.08
+    densities = raised - (raised * sizes).sum() / total + 0.3
+    keep = round(0.3 * total)
+    found = [group.keep for group in Owl().groups(shapes, keep, scores)]
+    assert sum(found) == keep
+    assert found == sorted(found)
+    assert all(abs(count - float(d * n)) <= 1 for count, d, n in zip(found, densities, sizes, strict=True))
+
+
+def test_outliers_among_what_is_left_give_nested_counts() -> None:
+    generator = torch.Generator().manual_seed(0)
+    previous = {"a": torch.ones(20, 20).bool(), "b": torch.ones(40, 20).bool()}
+    shapes = {name: mask.shape for name, mask in previous.items()}
+    for keep in range(1150, 300, -50):
+        scores = {
+            name: (torch.randn(mask.shape, generator=generator) ** 4).masked_fill(~mask, -torch.inf)
+            for name, mask in previous.items()
+        }
+        groups = Owl(3.0, 0.1).groups(shapes, keep, scores)
+        masks = {name: mask for group in groups for name, mask in group.select(scores).items()}
+        assert sum(int(mask.sum()) for mask in masks.values()) == keep
+        assert all(bool((mask <= previous[name]).all()) for name, mask in masks.items())
+        previous = masks
+
+
+def test_illegal_owl() -> None:
+    shapes = {name: score.shape for name, score in OUTLIERS.items()}
+    with pytest.raises(ValueError, match=r"distribution\.spread=0\.5 leaves b without weights .* at most 0\.125"):
+        Owl(2.0, 0.5).groups(shapes, 2, OUTLIERS)
+    assert [group.keep for group in Owl(2.0, 0.125).groups(shapes, 2, OUTLIERS)] == [2, 0]
+    for fields in ({"threshold": 0.0}, {"threshold": float("nan")}, {"spread": -0.1}, {"spread": 1.0}):
+        with pytest.raises(ValueError, match=rf"distribution\.{next(iter(fields))}="):
+            Owl(**fields)

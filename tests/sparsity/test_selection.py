@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sparsity import selection
-from sparsity.selection import top
+from sparsity.selection import top, top_of_each
 from tests.sparsity import oracle
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
@@ -152,3 +152,20 @@ def test_illegal_dtypes(other: torch.dtype) -> None:
         top([torch.ones(4), torch.ones(4, dtype=other)], 2)
     with pytest.raises(ValueError, match=r"tensor 0 has torch\.int64"):
         top([torch.ones(4, dtype=torch.int64)], 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), rows=st.integers(1, 5), width=st.integers(1, 9))
+def test_rows_equal_sorting_each(data: st.DataObject, rows: int, width: int) -> None:
+    lists = st.lists(st.sampled_from(SPECIAL), min_size=width, max_size=width)
+    scores = torch.tensor([data.draw(lists) for _ in range(rows)], dtype=data.draw(st.sampled_from(DTYPES)))
+    keep = data.draw(st.integers(0, width))
+    assert torch.equal(top_of_each(scores, keep), torch.stack([oracle.top([row], keep)[0] for row in scores]))
+
+
+def test_illegal_rows() -> None:
+    for keep in (-1, 5):
+        with pytest.raises(ValueError, match=f"cannot keep {keep} of 4 scores"):
+            top_of_each(torch.ones(2, 4), keep)
+    with pytest.raises(ValueError, match="NaN"):
+        top_of_each(torch.tensor([[1.0, math.nan]]), 1)

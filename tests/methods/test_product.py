@@ -1,0 +1,40 @@
+"""Every method with every distribution and pattern trains, or is refused by name before it does."""
+
+import pytest
+from hydra.errors import InstantiationException
+
+from tests.conftest import METHODS, SMALL, composed, of_method
+from tests.methods.building import parts
+
+SMALLER = ["model.layers=1", "task.data.val=8", "task.data.test=8"]
+SPARSE = [method for method in METHODS if method != "dense"]
+
+
+@pytest.fixture(scope="module")
+def ticket(tmp_path_factory):
+    """A trained dense run, for methods whose mask comes from another one."""
+    folder = tmp_path_factory.mktemp("dense")
+    parts(composed(*SMALL, "steps=1")).fit(folder)
+    return folder / "checkpoints" / "last.ckpt"
+
+
+@pytest.mark.parametrize("pattern", ["unstructured", "n_m", "block"])
+@pytest.mark.parametrize("distribution", ["global", "uniform", "erk"])
+@pytest.mark.parametrize("method", SPARSE)
+def test_a_few_steps(small, tmp_path, ticket, method, distribution, pattern):
+    overrides = [*of_method(method, 0.5), f"distribution={distribution}", f"pattern={pattern}", "steps=3", *SMALLER]
+    overrides = [o.replace("schedule.every=2", "schedule.every=1") for o in overrides]
+    config = small(*overrides)
+    run = refused = None
+    try:
+        run = parts(config, ticket=ticket if method == "lth" else None)
+    except InstantiationException as error:
+        refused = str(error)
+    if run is None:
+        assert f"pattern={pattern} cannot" in refused
+        return
+    numbers = run.fit(tmp_path)
+    assert run.sparsifier.settled
+    assert abs(numbers["sparsity"]["scope"] - 0.5) < 0.01
+    for name, mask in run.sparsifier.masks.items():
+        assert not run.weights[name][~mask].any()
