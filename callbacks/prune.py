@@ -13,7 +13,7 @@ from sparsity.scores import FROM_GRADIENTS, Score, needs
 
 @final
 class Prune(Sparsifier):
-    """Prunes the lowest scores to the plan's sparsity; what is pruned stays pruned.
+    """Prunes the lowest scores to the plan's sparsity; what is pruned stays pruned, unless the plan goes back to 0.
 
     Args:
         budget: target sparsity, scope and distribution.

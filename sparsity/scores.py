@@ -38,6 +38,11 @@ def gradient_magnitude(gradient: Tensor) -> Tensor:
     return gradient.abs()
 
 
+def magnitude_and_gradient(weight: Tensor, gradient: Tensor, factor: float = 0.01) -> Tensor:
+    """Returns |w| + factor * |dL/dw|, by which MEST drops (Yuan et al. 2021, arXiv 2110.14032, section 3)."""
+    return weight.detach().abs().add_(gradient.abs(), alpha=factor)
+
+
 def needs(score: Score) -> frozenset[str]:
     """Returns the names of the inputs that a score asks for: its parameters that have no default and no partial binds.
 
