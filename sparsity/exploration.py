@@ -1,7 +1,7 @@
 """What dynamic sparse training has tried: which weights were ever kept, and what became of those it grew.
 
-Masks are bit-packed (see `sparsity.masks`): a bit per weight for those ever kept, and one for each update whose newborns
-are still young.
+Masks are bit-packed (see `sparsity.masks`): a bit per weight for those ever kept, and one more for each update whose
+newborns are still young.
 """
 
 from collections.abc import Mapping

@@ -93,7 +93,9 @@ def rewinding(optimizer: Optimizer, steps: int, warmup: float, cycles: int, end:
     warm = _warmup_steps(steps, warmup)
     most = max(1, steps - warm)
     if not 1 <= cycles <= most:
-        raise ValueError(f"optim.schedule.cycles={cycles} must be at least 1 and at most {most}, the steps after warm-up")
+        raise ValueError(
+            f"optim.schedule.cycles={cycles} must be at least 1 and at most {most}, the steps after warm-up"
+        )
     if not 0.0 <= end <= 1.0:
         raise ValueError(f"optim.schedule.end={end} is not a share of the learning rate between 0 and 1")
 

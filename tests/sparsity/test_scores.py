@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sparsity.scores import evaluate, gradient_magnitude, magnitude, needs, random, saliency
+from sparsity.scores import evaluate, gradient_magnitude, magnitude, magnitude_and_gradient, needs, random, saliency
 
 WEIGHT = torch.tensor([[1.0, -2.0, 0.0, 4.0], [-0.5, 3.0, -0.0, 2.0]])
 GRADIENT = torch.tensor([[-1.0, 0.5, 7.0, 0.0], [2.0, -1.0, 1.0, 0.25]])
@@ -56,6 +56,15 @@ def test_random_comes_from_its_generator_alone() -> None:
     assert 0 <= float(many.min()) < 0.01
     assert 0.99 < float(many.max()) < 1
     assert many.unique().numel() > 9_900  # finer than half precision
+
+
+def test_magnitude_and_gradient_of_eight_weights() -> None:
+    weight = torch.tensor([1.0, -1.0, 0.0, 2.0, -3.0, 0.5, 0.0, -0.25])
+    gradient = torch.tensor([-4.0, 0.0, 8.0, -2.0, 4.0, 1.0, 0.0, -1.0])
+    found = magnitude_and_gradient(weight, gradient, factor=0.5)
+    assert found.tolist() == [3, 1, 4, 3, 5, 1, 0, 0.75]
+    assert weight[1] == -1
+    assert gradient[0] == -4
 
 
 def fisher(weight: Tensor, gradient: Tensor, damping: float = 1e-7) -> Tensor:
