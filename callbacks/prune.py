@@ -15,7 +15,7 @@ from sparsity.scores import FROM_BATCHES, Score, needs
 
 @final
 class Prune(Sparsifier):
-    """Prunes the lowest scores to the plan's sparsity; what is pruned stays pruned.
+    """Prunes the lowest scores to the plan's sparsity; what is pruned stays pruned, unless the plan goes back to 0.
 
     Args:
         budget: target sparsity, scope and distribution.

@@ -39,6 +39,7 @@ class Record(Callback):
                 "scope": ledger["scope"]["sparsity"],
                 "model": ledger["model"]["sparsity"],
             },
+            **self.sparsifier.numbers,
             "empty_tensors": ledger["empty"],
             "metrics": self.metrics,
             "steps": self.steps,

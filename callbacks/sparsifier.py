@@ -138,7 +138,8 @@ class Sparsifier(Callback, ABC):
         """The counts of the present masks, with each tensor's target where the distribution sets one."""
         if self._budget is None:
             return ledger(trained(module).network, {}, self.target)
-        targets = self._budget.targets({name: mask.shape for name, mask in self.masks.items()})
+        shapes = {name: mask.shape for name, mask in self.masks.items()}
+        targets = self._budget.targets(shapes) if self.tensors_keep_counts else {}
         return ledger(trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets)
 
     def looks_at_dense_gradient(self, step: int) -> bool:
@@ -149,6 +150,16 @@ class Sparsifier(Callback, ABC):
     def batches_before_training(self) -> int:
         """Batches whose gradients decide the first masks."""
         return 0
+
+    @property
+    def tensors_keep_counts(self) -> bool:
+        """Whether each tensor keeps what the distribution gave it."""
+        return True
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """What there is to say of the updates so far beside sparsity; logged at each, and part of the result."""
+        return {}
 
     @property
     def settled(self) -> bool:
@@ -214,7 +225,7 @@ class Sparsifier(Callback, ABC):
         if step > 0 and step in self.plan:
             self._change(optimizer, self.update(step, self.plan[step]))
             for logger in trainer.loggers:
-                logger.log_metrics({"sparsity": self.sparsity}, step)
+                logger.log_metrics({"sparsity": self.sparsity, **self.numbers}, step)
         for name, weight in self._weights.items():
             if weight.grad is not None:
                 zero_(weight.grad, self.masks[name])

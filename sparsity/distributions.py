@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from sparsity.apportionment import apportion
 from sparsity.selection import top, top_of_each
 
 
@@ -216,37 +217,8 @@ def _emptied(label: str, name: str, keep: int, least: int, total: int) -> ValueE
 
 
 def _apportion(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[int]:
-    """Rounds the ideal counts to whole numbers that sum to `keep`.
-
-    Webster's method (round each share, then give or take where the rounding is closest), because its counts never grow
-    when `keep` shrinks, as those of largest remainders may. Ties go to the earlier tensor.
-    """
-    shares = _shares(sizes, densities, keep)
-    counts = [min(size, math.floor(share + Fraction(1, 2))) for size, share in zip(sizes, shares, strict=True)]
-    tensors = range(len(sizes))
-    while sum(counts) < keep:
-        i = min((i for i in tensors if counts[i] < sizes[i]), key=lambda i: (counts[i] + Fraction(1, 2)) / shares[i])
-        counts[i] += 1
-    while sum(counts) > keep:
-        i = max((i for i in tensors if counts[i] > 0), key=lambda i: ((counts[i] - Fraction(1, 2)) / shares[i], i))
-        counts[i] -= 1
-    return counts
-
-
-def _shares(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[Fraction]:
-    """Returns scale * density * size for each tensor, with the scale at which the shares, capped at the sizes, sum to
-    `keep`."""
-    dense: set[int] = set()
-    while True:
-        rest = [i for i in range(len(sizes)) if i not in dense]
-        if not rest:
-            return [Fraction(size) for size in sizes]
-        left = keep - sum(sizes[i] for i in dense)
-        scale = left / sum((densities[i] * sizes[i] for i in rest), Fraction(0))
-        exceeding = {i for i in rest if scale * densities[i] > 1}
-        if not exceeding:
-            return [scale * density * size for density, size in zip(densities, sizes, strict=True)]
-        dense |= exceeding
+    """Returns how many weights each tensor keeps; counts never grow when `keep` shrinks."""
+    return apportion(sizes, [density * size for density, size in zip(densities, sizes, strict=True)], keep)
 
 
 def _least(sizes: Sequence[int], densities: Sequence[Fraction], keep: int, total: int) -> int:

@@ -1,6 +1,7 @@
 """One update of dynamic sparse training: drop some kept weights, grow as many others."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import torch
@@ -8,36 +9,79 @@ from torch import Tensor
 
 from sparsity.selection import top
 
+Tensors = Sequence[Tensor]
 
-def drop_and_grow(mask: Tensor, drop_score: Tensor, grow_score: Tensor, fraction: float) -> Tensor:
-    """Returns a mask of the same count (Evci et al. 2020, arXiv 1911.11134, algorithm 1).
 
-    Of the kept weights, floor(fraction * kept) with the lowest drop scores are dropped. Then as many with the highest
-    grow scores are grown among all that are not kept any more: just dropped ones may return, as in RigL's official
-    code. Ties are broken by index.
+def drop_and_grow(masks: Tensors, drop_scores: Tensors, grow_scores: Tensors, fraction: float) -> list[Tensor]:
+    """Returns masks of the same count over all tensors together (Evci et al. 2020, arXiv 1911.11134, algorithm 1).
+
+    Some of the kept weights are dropped, and as many grown among all that are not kept any more: just dropped ones may
+    return, as in RigL's official code.
 
     Args:
-        mask: bool, True = kept, any shape.
-        drop_score: shaped like the mask; looked at where it is True.
-        grow_score: shaped like the mask; looked at where weights are not kept any more.
+        masks: bool, True = kept, any shapes.
+        drop_scores: see `drop`.
+        grow_scores: see `grow`.
         fraction: share of the kept weights to exchange, in [0, 1].
+
+    Raises:
+        ValueError: if the fraction is out of range or a score is NaN.
+    """
+    stays = drop(masks, drop_scores, fraction)
+    return grow(stays, grow_scores, count(masks) - count(stays))
+
+
+def drop(masks: Tensors, scores: Tensors, fraction: float) -> list[Tensor]:
+    """Returns masks without the floor(fraction * kept) kept weights of the lowest scores, over all tensors together.
+
+    A weight whose score is +inf is never dropped: where too few others are kept, fewer are dropped. Ties are broken by
+    index.
+
+    Args:
+        masks: bool, True = kept, any shapes.
+        scores: shaped like the masks; looked at where they are True.
+        fraction: of the kept weights, in [0, 1].
 
     Raises:
         ValueError: if the fraction is out of range or a score is NaN.
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"the drop fraction {fraction} must be at least 0 and at most 1")
-    kept = int(mask.count_nonzero())
-    exchanged = math.floor(Fraction(repr(float(fraction))) * kept)
-    stays = _top_within(mask, drop_score, kept - exchanged)
-    return stays | _top_within(~stays, grow_score, exchanged)
+    kept = count(masks)
+    may_go = kept - count([mask & score.isposinf() for mask, score in zip(masks, scores, strict=True)])
+    return _top_within(masks, scores, kept - min(math.floor(Fraction(repr(float(fraction))) * kept), may_go))
 
 
-def _top_within(allowed: Tensor, score: Tensor, keep: int) -> Tensor:
-    """Returns the mask of the `keep` highest scores at allowed places, of which there are enough.
+def grow(stays: Tensors, scores: Tensors, number: int) -> list[Tensor]:
+    """Returns masks with so many more weights, those of the highest scores over all tensors together.
+
+    Args:
+        stays: bool, True = kept, any shapes.
+        scores: shaped like the masks; looked at where they are False.
+        number: of weights, at most as many as are not kept.
+
+    Raises:
+        ValueError: if there are not so many, or a score is NaN.
+    """
+    grown = _top_within([~stay for stay in stays], scores, number)
+    return [stay | new for stay, new in zip(stays, grown, strict=True)]
+
+
+def count(masks: Tensors) -> int:
+    """Returns how many weights are kept, with one wait for the device."""
+    return int(torch.stack([mask.count_nonzero() for mask in masks]).sum())
+
+
+def _top_within(allowed: Tensors, scores: Tensors, keep: int) -> list[Tensor]:
+    """Returns the masks of the `keep` highest scores at allowed places, of which there are enough.
 
     Scores are made finite from below, so that an allowed place precedes every forbidden one, even where its score is
     -inf.
     """
-    candidates = score.clamp(min=torch.finfo(score.dtype).min).masked_fill_(~allowed, -torch.inf)
-    return top([candidates], keep)[0]
+    return top(
+        [
+            score.clamp(min=torch.finfo(score.dtype).min).masked_fill_(~mask, -torch.inf)
+            for mask, score in zip(allowed, scores, strict=True)
+        ],
+        keep,
+    )

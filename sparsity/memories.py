@@ -104,3 +104,25 @@ def check_damping(damping: float) -> None:
     """Refuses what leaves weights without gradient without curvature."""
     if not 0 < damping < float("inf"):
         raise ValueError(f"score.damping={damping} must be positive, such as 1e-7")
+
+
+@final
+class Momentum(Running):
+    """The magnitude of the exponential mean of gradients (Dettmers & Zettlemoyer 2019, arXiv 1907.04840, section 3).
+
+    Args:
+        decay: share of the old mean that stays at a step, in [0, 1).
+    """
+
+    def __init__(self, decay: float = 0.9) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay={decay} of a momentum score must be at least 0 and below 1, such as 0.9")
+        self.decay = decay
+
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
+        if memory is None:
+            return gradient * (1 - self.decay)
+        return memory.mul_(self.decay).add_(gradient, alpha=1 - self.decay)
+
+    def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
+        return memory.abs()

@@ -61,22 +61,26 @@ class Cubic(Schedule):
         begin: first update, as a fraction of training.
         end: last update, as a fraction of training; it takes place even where `every` does not lead to it.
         every: steps between updates.
+        first: share of the target that the first update reaches at once; 0 in the paper.
     """
 
     begin: float
     end: float
     every: int
+    first: float = 0.0
 
     def __post_init__(self) -> None:
         _check_window(self.begin, self.end)
         _check_every(self.every)
+        if not 0 <= self.first <= 1:
+            raise ValueError(f"schedule.first={self.first} must be at least 0 and at most 1, a share of the target")
 
     def plan(self, total_steps: int, value: float) -> Plan:
         _check_sparsity(value)
         _check_steps(total_steps)
         begin, end = _step(self.begin, total_steps), _step(self.end, total_steps)
-        plan = {step: value * (1 - (1 - (step - begin) / (end - begin)) ** 3) for step in range(begin, end, self.every)}
-        return plan | {end: float(value)}
+        left = {step: (1 - (step - begin) / (end - begin)) ** 3 for step in range(begin, end, self.every)}
+        return {step: value * (1 - (1 - self.first) * cube) for step, cube in left.items()} | {end: float(value)}
 
 
 @final
@@ -110,6 +114,42 @@ class Staircase(Schedule):
             )
         steps = [begin + (end - begin) * level // (self.levels - 1) for level in range(self.levels)]
         return {step: value * level / self.levels for level, step in enumerate(steps, 1)} | {end: float(value)}
+
+
+@final
+@dataclass(frozen=True)
+class Alternating(Schedule):
+    """Sparse and dense phases by turns, the last one sparse (AC/DC, Peste et al. 2021, arXiv 2106.12379, section 3).
+
+    The last dense phase is longer than the others where these do not fill the window.
+
+    Args:
+        begin: first sparse phase, as a fraction of training; dense before.
+        end: last sparse phase, as a fraction of training; it lasts to the end.
+        every: steps of each phase in between.
+    """
+
+    begin: float
+    end: float
+    every: int
+
+    def __post_init__(self) -> None:
+        _check_window(self.begin, self.end)
+        _check_every(self.every)
+
+    def plan(self, total_steps: int, value: float) -> Plan:
+        _check_sparsity(value)
+        _check_steps(total_steps)
+        begin, end = _step(self.begin, total_steps), _step(self.end, total_steps)
+        turns = (end - begin) // self.every // 2 * 2
+        if turns == 0:
+            remedy = f"use every <= {(end - begin) // 2}" if end - begin > 1 else "train for more steps"
+            raise ValueError(
+                f"no dense phase fits: schedule.every={self.every} between steps {begin} and {end} of {total_steps};"
+                f" {remedy}"
+            )
+        values = {begin + turn * self.every: 0.0 if turn % 2 else float(value) for turn in range(turns)}
+        return values | {end: float(value)}
 
 
 @final

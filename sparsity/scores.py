@@ -61,6 +61,11 @@ def synaptic_flow(weight: Tensor, flow_gradient: Tensor) -> Tensor:
     return weight.detach().double() * flow_gradient
 
 
+def magnitude_and_gradient(weight: Tensor, gradient: Tensor, factor: float = 0.01) -> Tensor:
+    """Returns |w| + factor * |dL/dw|, by which MEST drops (Yuan et al. 2021, arXiv 2110.14032, section 3)."""
+    return weight.detach().abs().add_(gradient.abs(), alpha=factor)
+
+
 def needs(score: Score) -> frozenset[str]:
     """Returns the names of the inputs that a score asks for: its parameters that have no default and no partial binds.
 

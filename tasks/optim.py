@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import get_linear_schedule_with_warmup, get_polynomial_decay_schedule_with_warmup
 
 
@@ -78,6 +78,38 @@ def polynomial(optimizer: Optimizer, steps: int, warmup: float, power: float = 1
     return get_polynomial_decay_schedule_with_warmup(
         optimizer, _warmup_steps(steps, warmup), steps, lr_end=end, power=power
     )
+
+
+def rewinding(optimizer: Optimizer, steps: int, warmup: float, cycles: int, end: float = 0.0) -> LRScheduler:
+    """Rises linearly over the fraction `warmup`, then falls linearly in `cycles` equal cycles, each from the full rate.
+
+    With gradual pruning, so that what a later cut destroys can be learned again (Kurtic & Alistarh 2022,
+    arXiv 2210.06384, section 3).
+
+    Args:
+        end: share of the full rate that each cycle falls to; the rate of the next step is full again.
+
+    Raises:
+        ValueError: a fraction is not within 0 and 1, or a cycle would have no step.
+    """
+    warm = _warmup_steps(steps, warmup)
+    most = max(1, steps - warm)
+    if not 1 <= cycles <= most:
+        raise ValueError(
+            f"optim.schedule.cycles={cycles} must be at least 1 and at most {most}, the steps after warm-up"
+        )
+    if not 0.0 <= end <= 1.0:
+        raise ValueError(f"optim.schedule.end={end} is not a share of the learning rate between 0 and 1")
+
+    def rate(step: int) -> float:
+        if step < warm:
+            return step / warm
+        if step >= steps:
+            return end
+        progress = (step - warm) * cycles / (steps - warm)
+        return 1 - (1 - end) * (progress % 1)
+
+    return LambdaLR(optimizer, rate)
 
 
 def _warmup_steps(steps: int, warmup: float) -> int:

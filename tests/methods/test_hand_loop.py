@@ -142,6 +142,13 @@ def test_gmp(config, tmp_path):
     compare(run, network, masks)
 
 
+def exchanged(masks, weights, share):
+    """What stays of each tensor when a share of its kept weights goes, the smallest ones."""
+    kept = {name: int(mask.sum()) for name, mask in masks.items()}
+    scores = {name: np.where(masks[name], score, -1.0) for name, score in magnitudes(weights).items()}
+    return {name: highest({"": scores[name]}, kept[name] - int(share * kept[name]))[""] for name in masks}
+
+
 @pytest.mark.parametrize("method", ["rigl", "magnitude_rigl"])
 def test_rigl(config, tmp_path, method):
     run = parts(config(f"method={method}", "method.sparsifier.schedule.every=3"))
@@ -153,18 +160,75 @@ def test_rigl(config, tmp_path, method):
             return masks
         fraction = alpha / 2 * (1 + math.cos(math.pi * step / end))
         new = {}
-        for name, weight in weights.items():
-            kept = int(masks[name].sum())
-            exchanged = int(fraction * kept)
-            magnitude = np.where(masks[name], np.abs(weight.detach().numpy()), -1.0)
-            stay = highest({"": magnitude}, kept - exchanged)[""]
-            gradient = np.where(stay, -1.0, np.abs(weight.grad.numpy()))
-            new[name] = stay | highest({"": gradient}, exchanged)[""]
+        for name, stay in exchanged(masks, weights, fraction).items():
+            gradient = np.where(stay, -1.0, np.abs(weights[name].grad.numpy()))
+            new[name] = stay | highest({"": gradient}, int(masks[name].sum() - stay.sum()))[""]
         return new
 
     run.fit(tmp_path, first)
     network, masks, _ = hand_loop(run.config, {name: mask.numpy() for name, mask in first.masks.items()}, update)
     assert any(not np.array_equal(first.masks[name].numpy(), masks[name]) for name in masks)
+    compare(run, network, masks)
+
+
+def test_ac_dc(config, tmp_path):
+    run = parts(config("method=ac_dc", "method.sparsifier.schedule.every=3"))
+
+    def update(step, masks, weights):
+        if step in (2, 8, 17):  # 10 %, two phases later, 85 %; every weight is a candidate
+            scores = magnitudes(weights)
+            return highest(scores, round(sum(score.size for score in scores.values()) * (1 - SPARSITY)))
+        return everything if step in (5, 11) else masks
+
+    run.fit(tmp_path)
+    everything = {name: np.ones(weight.shape, dtype=bool) for name, weight in in_scope(run.module.network).items()}
+    network, masks, _ = hand_loop(run.config, everything, update)
+    compare(run, network, masks)
+
+
+def test_rigl_global(config, tmp_path):
+    run = parts(config("method=rigl_global", "method.sparsifier.schedule.every=3"))
+    first = FirstMasks(run.sparsifier)
+
+    def update(step, masks, weights):
+        if step == 0 or step % 3:
+            return masks
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        number = int(0.15 * (1 + math.cos(math.pi * step / STEPS)) * kept)
+        scores = {name: np.where(masks[name], score, -1.0) for name, score in magnitudes(weights).items()}
+        stays = highest(scores, kept - number)
+        gradients = {name: np.where(stays[name], -1.0, np.abs(w.grad.numpy())) for name, w in weights.items()}
+        return {name: stays[name] | new for name, new in highest(gradients, number).items()}
+
+    run.fit(tmp_path, first)
+    network, masks, _ = hand_loop(run.config, {name: mask.numpy() for name, mask in first.masks.items()}, update)
+    assert any(first.masks[name].sum() != masks[name].sum() for name in masks)
+    compare(run, network, masks)
+
+
+def test_snfs(config, tmp_path):
+    run = parts(config("method=snfs", "method.sparsifier.schedule.every=3", "sparsity=0.9"))  # no tensor gets full
+    first, momentum = FirstMasks(run.sparsifier), {}
+
+    def update(step, masks, weights):
+        for name, weight in weights.items():
+            momentum[name] = 0.9 * momentum.get(name, np.float32(0)) + np.float32(0.1) * weight.grad.numpy()
+        if step == 0 or step % 3:
+            return masks
+        stays = exchanged(masks, weights, 0.25 * (1 + math.cos(math.pi * step / STEPS)))
+        missing = sum(int(mask.sum()) for mask in masks.values()) - sum(int(mask.sum()) for mask in stays.values())
+        means = np.array([np.abs(momentum[name])[mask].mean(dtype=np.float64) for name, mask in masks.items()])
+        shares = missing * means / means.sum()
+        # Webster: the divisor at which the rounded shares sum to what is missing
+        divisor = next(d for d in np.linspace(0.9, 1.1, 200_001) if np.floor(shares / d + 0.5).sum() == missing)
+        new = {}
+        for (name, stay), number in zip(stays.items(), np.floor(shares / divisor + 0.5), strict=True):
+            new[name] = stay | highest({"": np.where(stay, -1.0, np.abs(momentum[name]))}, int(number))[""]
+        return new
+
+    run.fit(tmp_path, first)
+    network, masks, _ = hand_loop(run.config, {name: mask.numpy() for name, mask in first.masks.items()}, update)
+    assert any(first.masks[name].sum() != masks[name].sum() for name in masks)
     compare(run, network, masks)
 
 

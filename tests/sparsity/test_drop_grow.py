@@ -9,10 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sparsity.drop_grow import drop_and_grow
+from sparsity import drop_grow
+from sparsity.exchange import PerTensor
 
 MASK = torch.tensor([1, 1, 1, 1, 0, 0, 0, 0]).bool()
 WEIGHT = torch.tensor([4.0, 1.0, 3.0, 2.0, 0.0, 0.0, 0.0, 0.0])
+
+
+def drop_and_grow(mask: Tensor, drop: Tensor, grow: Tensor, fraction: float) -> Tensor:
+    """The update of a single tensor."""
+    return drop_grow.drop_and_grow([mask], [drop], [grow], fraction)[0]
 
 
 def row(mask: Tensor, drop: list[float], grow: list[float], fraction: float) -> list[int]:
@@ -37,6 +43,33 @@ def row(mask: Tensor, drop: list[float], grow: list[float], fraction: float) -> 
 )
 def test_eight_weights(fraction: float, grow: list[float], expected: list[int]) -> None:
     assert row(MASK, WEIGHT.tolist(), grow, fraction) == expected
+
+
+def test_a_score_of_infinity_is_never_dropped() -> None:
+    inf = math.inf
+    grow = [0, 0, 0, 0, 1, 2, 4, 3]
+    assert row(MASK, [inf, 1, inf, 2, 0, 0, 0, 0], grow, 0.5) == [1, 0, 1, 0, 0, 0, 1, 1]
+    assert row(MASK, [4, inf, inf, inf, 0, 0, 0, 0], grow, 0.5) == [0, 1, 1, 1, 0, 0, 1, 0]  # one of two may go
+    assert row(MASK, [inf] * 8, grow, 1.0) == MASK.int().tolist()
+
+
+def test_each_tensor_keeps_its_count_through_a_thousand_updates_with_sparse_gradients() -> None:
+    """As RigL's with embeddings in scope: most rows see no gradient, so that growing them is all ties at zero."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"embeddings": (40, 8), "query": (8, 8), "dense": (32, 8)}
+    masks = {name: torch.rand(shape, generator=generator) < 0.3 for name, shape in shapes.items()}
+    counts = {name: int(mask.sum()) for name, mask in masks.items()}
+    first, changed = {name: mask.clone() for name, mask in masks.items()}, 0
+    for update in range(1000):
+        drop = {name: torch.randn(shape, generator=generator).abs() * masks[name] for name, shape in shapes.items()}
+        grow = {name: torch.randn(shape, generator=generator).abs() for name, shape in shapes.items()}
+        grow["embeddings"][torch.randperm(40, generator=generator)[:37]] = 0.0
+        new = PerTensor().update(masks, drop, grow, 0.15 * (1 + math.cos(math.pi * update / 1000)))
+        changed += any(not torch.equal(new[name], masks[name]) for name in masks)
+        masks = new
+        assert {name: int(mask.sum()) for name, mask in masks.items()} == counts
+    assert changed > 800
+    assert all(not torch.equal(masks[name], first[name]) for name in masks)
 
 
 @pytest.mark.parametrize("kept", [0, 8])
@@ -66,7 +99,7 @@ def test_forbidden_places_are_never_chosen(data: st.DataObject, fraction: float)
     before = mask.clone(), drop.clone(), grow.clone()
     new = drop_and_grow(mask, drop, grow, fraction)
     kept = int(mask.sum())
-    exchanged = math.floor(Fraction(repr(fraction)) * kept)
+    exchanged = min(math.floor(Fraction(repr(fraction)) * kept), int((mask & ~drop.isposinf()).sum()))
     assert int(new.sum()) == kept
     # The highest drop scores among the kept stay, found by sorting them alone.
     candidates = mask.nonzero().squeeze(1)

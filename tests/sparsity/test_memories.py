@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsity.memories import Fisher, MeanGradient, Movement
+from sparsity.memories import Fisher, MeanGradient, Momentum, Movement
 
 WEIGHTS = torch.tensor([[[1.0, -2.0, 0.0, 4.0], [-0.5, 3.0, -1.0, 2.0]], [[2.0, -1.0, 0.0, 4.0], [0.5, 3.0, 1.0, 2.0]]])
 GRADIENTS = torch.tensor(
@@ -63,3 +63,21 @@ def test_movement_is_minus_the_gradient_of_the_scores_of_a_straight_through_mask
 def test_illegal_damping(damping):
     with pytest.raises(ValueError, match=r"score\.damping=.* must be positive"):
         Fisher(damping)
+
+
+def test_momentum_of_eight_weights() -> None:
+    momentum = Momentum(decay=0.5)
+    first, second = torch.tensor([8.0, -8.0, 4.0, 0.0, 0.0, 2.0, -2.0, 0.0]), torch.tensor([0.0, 8.0] * 4)
+    kept = first.clone()
+    memory = momentum.accumulate(None, WEIGHTS[1].flatten(), first)
+    assert memory.tolist() == [4, -4, 2, 0, 0, 1, -1, 0]
+    memory = momentum.accumulate(memory, WEIGHTS[1].flatten(), second)
+    assert memory.tolist() == [2, 2, 1, 4, 0, 4.5, -0.5, 4]
+    assert momentum(WEIGHTS[1].flatten(), memory).tolist() == [2, 2, 1, 4, 0, 4.5, 0.5, 4]
+    assert torch.equal(first, kept)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_illegal_decay(decay: float) -> None:
+    with pytest.raises(ValueError, match="decay="):
+        Momentum(decay)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sparsity.schedules import Cosine, Cubic, Once, Schedule, Staircase
+from sparsity.schedules import Alternating, Cosine, Cubic, Once, Schedule, Staircase
 
 LENGTHS = range(1, 501)
 
@@ -24,6 +24,47 @@ def test_cubic_by_hand() -> None:
     assert Cubic(0.1, 0.5, 30).plan(100, 0.64) == pytest.approx({10: 0.0, 40: 0.63, 50: 0.64})
     assert Cubic(0.1, 0.5, 999).plan(100, 0.64) == {10: 0.0, 50: 0.64}
     assert Cubic(0.5, 0.5, 1).plan(100, 0.64) == {50: 0.64}
+
+
+def test_cubic_with_a_large_first_cut_by_hand() -> None:
+    # 3/4 at once, then 37/64, 56/64 and 63/64 of the last quarter
+    plan = Cubic(0.1, 0.5, 10, first=0.75).plan(100, 0.64)
+    assert plan == pytest.approx({10: 0.48, 20: 0.5725, 30: 0.62, 40: 0.6375, 50: 0.64})
+    assert Cubic(0.1, 0.5, 20, first=1.0).plan(100, 0.64) == {10: 0.64, 30: 0.64, 50: 0.64}
+
+
+def test_alternating_by_hand() -> None:
+    # AC/DC's ImageNet recipe (Peste et al. 2021, section 4), a step standing for an epoch: the last dense phase has 10
+    steps = Alternating(0.1, 0.85, 5).plan(100, 0.9)
+    assert [step for step, value in steps.items() if value == 0.9] == [10, 20, 30, 40, 50, 60, 70, 85]
+    assert [step for step, value in steps.items() if value == 0.0] == [15, 25, 35, 45, 55, 65, 75]
+    assert Alternating(0.1, 0.5, 20).plan(100, 0.9) == {10: 0.9, 30: 0.0, 50: 0.9}
+    assert Alternating(0.1, 0.5, 19).plan(100, 0.9) == {10: 0.9, 29: 0.0, 50: 0.9}
+
+
+@pytest.mark.parametrize("schedule", [Alternating(0.0, 0.999, 1), Alternating(0.1, 0.85, 7), Alternating(0.3, 0.5, 40)])
+def test_alternating_of_every_length(schedule: Alternating) -> None:
+    for total in LENGTHS:
+        begin, end = math.floor(schedule.begin * total + 1e-9), math.floor(schedule.end * total + 1e-9)
+        if end - begin < 2 * schedule.every:
+            with pytest.raises(ValueError, match="no dense phase fits"):
+                schedule.plan(total, 0.8)
+            continue
+        plan = schedule.plan(total, 0.8)
+        steps, values = list(plan), list(plan.values())
+        assert (steps[0], steps[-1]) == (begin, end)
+        assert values == [0.0 if i % 2 else 0.8 for i in range(len(values))]
+        assert values[-1] == 0.8
+        lengths = [later - earlier for earlier, later in pairwise(steps)]
+        assert all(length == schedule.every for length in lengths[:-1])
+        assert schedule.every <= lengths[-1] < 3 * schedule.every
+
+
+def test_illegal_alternating_without_room_says_what_fits() -> None:
+    with pytest.raises(ValueError, match="every=21 between steps 10 and 50 of 100; use every <= 20"):
+        Alternating(0.1, 0.5, 21).plan(100, 0.8)
+    with pytest.raises(ValueError, match="between steps 1 and 2 of 4; train for more steps"):
+        Alternating(0.25, 0.5, 1).plan(4, 0.8)
 
 
 def test_staircase_by_hand() -> None:
@@ -49,6 +90,7 @@ def test_cosine_by_hand() -> None:
         Cubic(0.1, 0.8, 100),
         Cubic(0.0, 0.999, 7),
         Cubic(0.3, 0.3, 5),
+        Cubic(0.1, 0.8, 7, first=0.75),
         Staircase(0.0, 0.999, 2),
         Staircase(0.1, 0.8, 5),
     ],
@@ -117,6 +159,9 @@ def test_illegal_staircase_without_room_says_what_fits() -> None:
         (Cubic, {"begin": -0.1, "end": 0.4, "every": 1}, "begin=-0.1"),
         (Cubic, {"begin": 0.1, "end": 1.0, "every": 1}, "end=1.0"),
         (Cubic, {"begin": 0.1, "end": 0.4, "every": 0}, "every=0"),
+        (Cubic, {"begin": 0.1, "end": 0.4, "every": 1, "first": 1.1}, "first=1.1"),
+        (Alternating, {"begin": 0.5, "end": 0.4, "every": 1}, "begin=0.5"),
+        (Alternating, {"begin": 0.1, "end": 0.4, "every": 0}, "every=0"),
         (Staircase, {"begin": 0.5, "end": 0.4, "levels": 3}, "begin=0.5"),
         (Staircase, {"begin": 0.1, "end": 1.0, "levels": 3}, "end=1.0"),
         (Staircase, {"begin": 0.1, "end": 0.4, "levels": 1}, "levels=1"),
@@ -130,7 +175,7 @@ def test_illegal_fields(schedule: Any, fields: dict[str, float], named: str) -> 
         schedule(**fields)
 
 
-@pytest.mark.parametrize("schedule", [Once(), Cubic(0.1, 0.8, 1), Staircase(0.0, 0.9, 2)])
+@pytest.mark.parametrize("schedule", [Once(), Cubic(0.1, 0.8, 1), Alternating(0.1, 0.8, 1), Staircase(0.0, 0.9, 2)])
 @pytest.mark.parametrize("value", [-0.1, 1.0, math.nan])
 def test_illegal_sparsity(schedule: Schedule, value: float) -> None:
     with pytest.raises(ValueError, match="sparsity="):
@@ -143,7 +188,7 @@ def test_illegal_drop_fraction(value: float) -> None:
         Cosine(1, 0.5).plan(100, value)
 
 
-@pytest.mark.parametrize("schedule", [Once(0.1), Cubic(0.1, 0.8, 1), Staircase(0.0, 0.9, 2)])
+@pytest.mark.parametrize("schedule", [Once(0.1), Cubic(0.1, 0.8, 1), Alternating(0.1, 0.8, 1), Staircase(0.0, 0.9, 2)])
 def test_illegal_run_without_steps(schedule: Schedule) -> None:
     with pytest.raises(ValueError, match="steps=0"):
         schedule.plan(0, 0.8)

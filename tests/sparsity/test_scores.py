@@ -12,6 +12,7 @@ from sparsity.scores import (
     gradient_flow,
     gradient_magnitude,
     magnitude,
+    magnitude_and_gradient,
     needs,
     random,
     saliency,
@@ -89,6 +90,15 @@ def test_random_comes_from_its_generator_alone() -> None:
     assert 0 <= float(many.min()) < 0.01
     assert 0.99 < float(many.max()) < 1
     assert many.unique().numel() > 9_900  # finer than half precision
+
+
+def test_magnitude_and_gradient_of_eight_weights() -> None:
+    weight = torch.tensor([1.0, -1.0, 0.0, 2.0, -3.0, 0.5, 0.0, -0.25])
+    gradient = torch.tensor([-4.0, 0.0, 8.0, -2.0, 4.0, 1.0, 0.0, -1.0])
+    found = magnitude_and_gradient(weight, gradient, factor=0.5)
+    assert found.tolist() == [3, 1, 4, 3, 5, 1, 0, 0.75]
+    assert weight[1] == -1
+    assert gradient[0] == -4
 
 
 def fisher(weight: Tensor, gradient: Tensor, damping: float = 1e-7) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from tasks.optim import Optim, linear, parameter_groups, polynomial
+from tasks.optim import Optim, linear, parameter_groups, polynomial, rewinding
 
 
 def network() -> nn.Module:
@@ -58,6 +58,25 @@ def test_polynomial() -> None:
     assert rates(partial(polynomial, warmup=0.0, power=2.0, end=0.2), 4) == pytest.approx([1, 0.65, 0.4, 0.25, 0.2])
 
 
+def test_rewinding() -> None:
+    assert rates(partial(rewinding, warmup=0.2, cycles=2, end=0.5), 10) == pytest.approx(
+        [0, 0.5, 1, 0.875, 0.75, 0.625, 1, 0.875, 0.75, 0.625, 0.5]
+    )
+    assert rates(partial(rewinding, warmup=0.2, cycles=1), 10) == pytest.approx(rates(partial(linear, warmup=0.2), 10))
+    assert rates(partial(rewinding, warmup=0.0, cycles=2), 5) == pytest.approx([1, 0.6, 0.2, 0.8, 0.4, 0])
+
+
+@pytest.mark.parametrize("cycles", [0, 9])
+def test_illegal_cycles(cycles: int) -> None:
+    with pytest.raises(ValueError, match=f"cycles={cycles} must be at least 1 and at most 8"):
+        rewinding(torch.optim.SGD(network().parameters(), lr=1.0), 10, warmup=0.2, cycles=cycles)
+
+
+def test_illegal_end() -> None:
+    with pytest.raises(ValueError, match=r"end=1\.5 is not a share"):
+        rewinding(torch.optim.SGD(network().parameters(), lr=1.0), 10, warmup=0.2, cycles=2, end=1.5)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
 def test_short_runs(steps: int) -> None:
     with warnings.catch_warnings():
@@ -65,7 +84,7 @@ def test_short_runs(steps: int) -> None:
         assert rates(partial(linear, warmup=0.06), steps)[-1] == 0.0
 
 
-@pytest.mark.parametrize("schedule", [linear, polynomial])
+@pytest.mark.parametrize("schedule", [linear, polynomial, partial(rewinding, cycles=2)])
 @pytest.mark.parametrize("warmup", [-0.1, 150])
 def test_illegal_warmup(schedule: Callable[..., LRScheduler], warmup: float) -> None:
     with pytest.raises(ValueError, match=f"warmup={warmup} is not a fraction"):
