@@ -17,10 +17,11 @@ class LearnedMask(LearnedScores):
     """Keeps exactly as many of the highest scores as the budget says, whenever masks are chosen.
 
     With frozen weights these are the masks of SRNets and of Zhao et al. 2020 (arXiv 2004.12406); trained together with
-    the weights from scores of zero, it is movement pruning (Sanh et al. 2020, arXiv 2005.07683). SRNets' code keeps
-    scores strictly above a threshold, which it moves to the k-th smallest score only now and then: between two
-    moves its sparsity drifts, and weights tied at the threshold are all pruned. Here the count is exact, ties are broken by
-    index, and between two choices the mask stays.
+    the weights from scores of zero, it is movement pruning (Sanh et al. 2020, arXiv 2005.07683).
+
+    SRNets' code keeps scores strictly above a threshold, which it moves to the k-th smallest score only now and then:
+    between two moves its sparsity drifts, and weights tied at the threshold are all pruned. Here the count is exact,
+    ties are broken by index, and between two choices the mask stays.
 
     Args:
         budget: target sparsity, scope and distribution; SRNets' is uniform.

@@ -67,8 +67,8 @@ class SoftMovement(LearnedScores):
         return {name: mask | (scores[name].sigmoid() > self.threshold) for name, mask in masks.items()}
 
     def gradient(self, name: str, weight: Parameter, gradient: Tensor) -> Tensor | None:
-        numel = sum(score.numel() for score in self._scores.values())
-        sigmoid = (self._scores[name].detach() * self.rate).sigmoid()
-        descended = super().gradient(name, weight, gradient)
-        self._scores[name].grad += sigmoid * (1 - sigmoid) * (self.penalty / numel)
+        descended, score = super().gradient(name, weight, gradient), self._scores[name]
+        sigmoid = (score.detach() * self.rate).sigmoid()
+        assert score.grad is not None
+        score.grad += sigmoid * (1 - sigmoid) * (self.penalty / self._numel)
         return descended

@@ -15,7 +15,7 @@ from sparsity.straight_through import sr_ste
 
 @final
 class SrSte(StraightThrough):
-    """Computes with the largest weights and trains all (SR-STE: Zhou et al. 2021, arXiv 2102.04010, section 4).
+    """Computes with the largest weights and trains all (SR-STE: Zhou et al. 2021, arXiv 2102.04010).
 
     The masks are chosen by the magnitude of the hidden values. The penalty is part of the gradient, as in the paper, so
     that Adam rescales it and clipping sees it.

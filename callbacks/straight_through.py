@@ -87,10 +87,7 @@ class StraightThrough(Sparsifier, ABC):
         self._hooks = [optimizer.register_step_post_hook(self._after_step) for optimizer in trainer.optimizers]
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        step = trainer.global_step
-        if step in self.plan and step % trainer.log_every_n_steps == 0:
-            for logger in trainer.loggers:
-                logger.log_metrics({"sparsity": self.sparsity}, step)
+        pl_module.log("sparsity", self.sparsity)
         for name, gradient in self._present_gradients().items():
             weight = self._weights[name]
             weight.detach().copy_(self._values[name])
