@@ -18,7 +18,7 @@ class Flops(Callback):
     what it saved. Gradients that a method takes before training are dense and count.
 
     Args:
-        sparsifier: knows the densities, and when the dense gradient is needed.
+        sparsifier: knows the densities of the weights, and of the gradients that a step takes.
     """
 
     def __init__(self, sparsifier: Sparsifier) -> None:
@@ -42,9 +42,7 @@ class Flops(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         cost, (_, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
         step = trainer.global_step
-        self.train += cost.step(
-            sequences, length, self.sparsifier.densities, self.sparsifier.looks_at_dense_gradient(step)
-        )
+        self.train += cost.step(sequences, length, self.sparsifier.densities, self.sparsifier.gradient_densities(step))
         if step < self.sparsifier.batches_before_training:
             self.train += 3 * cost.forward(sequences, length)
 

@@ -37,6 +37,11 @@ Inputs = dict[str, dict[str, Tensor]]  # by name of the input and of the weight
 class Sparsifier(Callback, ABC):
     """Keeps the weights of a scope masked and changes the masks when its plan says so.
 
+    Attributes:
+        hidden: whether pruned weights have values behind their zeros; they are in the parameters from
+            `on_before_optimizer_step` until the optimizer has stepped.
+        follows_plan: whether masks have exactly the plan's sparsity at each of its steps, and not only at the last.
+
     Args:
         budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
         seed: of the random draws, which use a generator of their own, seeded with (seed, step).
@@ -44,6 +49,9 @@ class Sparsifier(Callback, ABC):
         updating: the scores that updates use, so that what they remember is kept up to date.
         gradient_batches: training batches over which gradients are taken outside the steps of training.
     """
+
+    hidden = False
+    follows_plan = True
 
     def __init__(
         self,
@@ -146,6 +154,15 @@ class Sparsifier(Callback, ABC):
         """Whether deciding the masks at a step takes the gradient of the weights that are zero."""
         return False
 
+    def gradient_densities(self, step: int) -> Mapping[str, float]:
+        """Fractions of each tensor's weights whose gradients a step takes; what is not named is dense."""
+        return {} if self.looks_at_dense_gradient(step) else self.densities
+
+    @property
+    def active(self) -> Masks:
+        """The places that a step may move: gradients and optimizer state are zero elsewhere."""
+        return self.masks
+
     @property
     def batches_before_training(self) -> int:
         """Batches whose gradients decide the first masks."""
@@ -201,12 +218,7 @@ class Sparsifier(Callback, ABC):
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
         if self._restored is not None and (self._restored["masks"] or not self._weights):
-            self._set(self._unpacked(self._restored["masks"]))
-            self._memories = [
-                {name: tensor.to(self._weights[name].device) for name, tensor in memories.items()}
-                for memories in self._restored["memories"]
-            ]
-            self.moments.load_state_dict(self._restored["moments"])
+            self.restore(self._restored)
             self.check()
         else:
             self._set(self.first_masks())
@@ -215,7 +227,7 @@ class Sparsifier(Callback, ABC):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for optimizer in () if self.moments.dirty else trainer.optimizers:  # which may have been that of a dense run
-            for name, mask in self.masks.items():
+            for name, mask in self.active.items():
                 Zero().change(optimizer, name, self._weights[name], mask, mask)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
@@ -265,6 +277,15 @@ class Sparsifier(Callback, ABC):
             "memories": [{name: tensor.cpu() for name, tensor in memories.items()} for memories in self._memories],
             "moments": self.moments.state_dict(),
         }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what `state_dict` returned, once the weights are there."""
+        self._set(self._unpacked(state["masks"]))
+        self._memories = [
+            {name: tensor.to(self._weights[name].device) for name, tensor in memories.items()}
+            for memories in state["memories"]
+        ]
+        self.moments.load_state_dict(state["moments"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict

@@ -43,14 +43,16 @@ class Cost:
         whole = sum(operations * densities.get(name, 1.0) for name, operations in self.per_sequence.items())
         return sequences * (length * tokens + whole + length**2 * self.per_token_pair)
 
-    def step(self, sequences: int, length: int, densities: Densities, dense_gradient: bool) -> float:
+    def step(self, sequences: int, length: int, densities: Densities, gradient_densities: Densities) -> float:
         """Returns the operations of forward and backward pass, the latter costing twice the former.
 
         The gradients of the weights are half of the backward pass; where a method looks at the dense ones, they cost
         what they cost in the dense network (Evci et al. 2020, arXiv 1911.11134, appendix H).
+
+        Args:
+            gradient_densities: fraction of weights whose gradients are taken; what is not named is dense.
         """
-        sparse = self.forward(sequences, length, densities)
-        return 2 * sparse + (self.forward(sequences, length) if dense_gradient else sparse)
+        return 2 * self.forward(sequences, length, densities) + self.forward(sequences, length, gradient_densities)
 
 
 def measure(network: nn.Module, run: Callable[[], object], sequences: int, length: int) -> Cost:

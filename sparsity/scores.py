@@ -31,6 +31,11 @@ def random(weight: Tensor, generator: Generator) -> Tensor:
     return torch.rand(weight.shape, generator=generator, dtype=torch.float32).to(weight.device)
 
 
+def zero(weight: Tensor) -> Tensor:
+    """Returns zeros: nothing is known yet."""
+    return torch.zeros_like(weight)
+
+
 def saliency(weight: Tensor, gradient: Tensor) -> Tensor:
     """Returns |w * dL/dw|: SNIP's connection sensitivity, not normalised (Lee et al. 2019, arXiv 1810.02340, eq. 6)."""
     return (weight.detach() * gradient).abs_()

@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import of_method
 from tests.methods.building import parts
 
-METHODS = ["dense", "gmp", "rigl", "set", "snip"]
+METHODS = ["dense", "gmp", "rigl", "set", "snip", "sr_ste", "top_kast"]
 
 
 def formula(batch, density):
@@ -36,6 +36,10 @@ def test_the_sum_over_batches(small, tmp_path, method):
         expected += 3 * sparse
         if method == "rigl" and step > 0 and step in plan:
             expected += dense - sparse
+        if method == "sr_ste":
+            expected += dense - sparse
+        if method == "top_kast":  # 0.375 of the pruned 0.6 have gradients, too
+            expected += formula(batch, 0.4 + 0.375 * 0.6) - sparse
         if method == "snip" and step == 0:
             expected += 3 * dense
     assert numbers["flops"]["train"] == pytest.approx(expected, rel=1e-3)

@@ -7,7 +7,7 @@ from tests.conftest import METHODS, SMALL, composed, of_method
 from tests.methods.building import parts, takes_ticket
 from tests.methods.rank import two_ranks
 
-RESUMED = ["gmp", "rigl"]
+RESUMED = ["gmp", "rigl", "soft_movement", "top_kast"]
 
 
 @pytest.fixture(scope="module")

@@ -42,5 +42,5 @@ def test_a_step_by_hand():
     cost = Cost({"w": 10.0}, {"v": 4.0}, per_token_pair=1.0)
     forward = 2 * (3 * 10 * 0.5 + 4 + 9)
     assert cost.forward(2, 3, {"w": 0.5}) == forward
-    assert cost.step(2, 3, {"w": 0.5}, dense_gradient=False) == 3 * forward
-    assert cost.step(2, 3, {"w": 0.5}, dense_gradient=True) == 2 * forward + 2 * (3 * 10 + 4 + 9)
+    assert cost.step(2, 3, {"w": 0.5}, {"w": 0.5}) == 3 * forward
+    assert cost.step(2, 3, {"w": 0.5}, {}) == 2 * forward + 2 * (3 * 10 + 4 + 9)
