@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from callbacks.moments import Moments
+from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.exchange import Exchange, PerTensor
@@ -67,7 +68,7 @@ class DropGrow(Sparsifier):
             )
         if grace < 0:
             raise ValueError(f"method.sparsifier.grace={grace} must be at least 0 steps")
-        super().__init__(budget, seed, moments, [drop, grow], gradient_batches)
+        super().__init__(budget, Scoring(seed, [drop, grow], gradient_batches), moments)
         self.units = budget.pattern
         self.initial = initial
         self.drop = drop
@@ -84,10 +85,10 @@ class DropGrow(Sparsifier):
         return self.schedule.plan(steps, self.drop_fraction)
 
     def first_masks(self) -> Masks:
-        return self.budget.masks(self.scores(self.initial, 0))
+        return self.budget.masks(self.scoring.scores(self.initial, 0))
 
     def update(self, step: int, value: float) -> Masks:
-        drop, grow = self.scores(self.drop, step), self.scores(self.grow, step)
+        drop, grow = self.scoring.scores(self.drop, step), self.scoring.scores(self.grow, step)
         if self.grace:
             young = self._exploration.young(step, self.masks, self.grace)
             drop = {name: score.masked_fill(young[name], torch.inf) for name, score in drop.items()}
@@ -109,7 +110,7 @@ class DropGrow(Sparsifier):
 
     @property
     def batches_before_training(self) -> int:
-        return self.gradient_batches if FROM_GRADIENTS & needs(self.initial) else 0
+        return self.scoring.batches if FROM_GRADIENTS & needs(self.initial) else 0
 
     @property
     def tensors_keep_counts(self) -> bool:

@@ -6,6 +6,7 @@ from typing import final
 from torch import Tensor
 
 from callbacks.learned_scores import LearnedScores
+from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from sparsity.budget import Budget
 from sparsity.schedules import Schedule
@@ -48,13 +49,12 @@ class LearnedMask(LearnedScores):
     ) -> None:
         if margin is not None and margin <= 0:
             raise ValueError(f"method.sparsifier.margin={margin} must be above 0, or null for a soft initialisation")
-        super().__init__(budget, schedule, every, train, seed)
-        self.gradient_batches = gradient_batches
+        super().__init__(budget, schedule, every, train, Scoring(seed, batches=gradient_batches))
         self.initial = initial
         self.margin = margin
 
     def initial_scores(self) -> dict[str, Tensor]:
-        scores = self.scores(self.initial, 0)
+        scores = self.scoring.scores(self.initial, 0)
         if self.margin is None:
             return scores
         return {name: mask * self.margin for name, mask in self.budget.masks(scores).items()}
@@ -64,4 +64,4 @@ class LearnedMask(LearnedScores):
 
     @property
     def batches_before_training(self) -> int:
-        return self.gradient_batches if FROM_GRADIENTS & needs(self.initial) else 0
+        return self.scoring.batches if FROM_GRADIENTS & needs(self.initial) else 0

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from callbacks.straight_through import StraightThrough
 from callbacks.trained import trained
@@ -33,10 +34,12 @@ class LearnedScores(StraightThrough, ABC):
         every: optimizer steps between two choices of the masks.
         train: regular expressions, searched for in the names of the network's parameters; what none of them matches is
             frozen, in scope or not. [] = the scores only, ["."] = everything.
-        seed: of random initial scores.
+        scoring: evaluates initial scores.
     """
 
-    def __init__(self, budget: Budget, schedule: Schedule, every: int, train: Sequence[str], seed: int) -> None:
+    def __init__(
+        self, budget: Budget, schedule: Schedule, every: int, train: Sequence[str], scoring: Scoring | None = None
+    ) -> None:
         if isinstance(train, str):
             raise ValueError(f"method.sparsifier.train must be a list of regular expressions, such as ['{train}']")
         for pattern in train:
@@ -44,7 +47,7 @@ class LearnedScores(StraightThrough, ABC):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"method.sparsifier.train has an invalid pattern '{pattern}': {error}") from error
-        super().__init__(budget, schedule, every, seed)
+        super().__init__(budget, schedule, every, scoring)
         self.train = tuple(train)
         self._scores: dict[str, Parameter] = {}
 

@@ -5,6 +5,7 @@ from typing import final
 import torch
 
 from callbacks.moments import Moments
+from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.masks import zero_
@@ -41,7 +42,7 @@ class Prune(Sparsifier):
     ) -> None:
         if rounds < 1:
             raise ValueError(f"method.sparsifier.rounds={rounds} must be at least 1")
-        super().__init__(budget, seed, moments, [score], gradient_batches)
+        super().__init__(budget, Scoring(seed, [score], gradient_batches), moments)
         self.score = score
         self.schedule = schedule
         self.rounds = rounds
@@ -59,8 +60,8 @@ class Prune(Sparsifier):
     def _pruned(self, step: int, masks: Masks, sparsity: float) -> Masks:
         """Returns the masks within these that leave the sparsity; the weights are adjusted and zeroed on the way."""
         for goal in geometric(self.sparsity, sparsity, self.rounds):
-            inputs = self.inputs(self.score, step)
-            scores = self.scores(self.score, step, inputs)
+            inputs = self.scoring.inputs(self.score, step)
+            scores = self.scoring.scores(self.score, step, inputs)
             masks = self.budget.masks(
                 {name: scores[name].masked_fill(~mask, -torch.inf) for name, mask in masks.items()}, goal
             )
@@ -73,4 +74,4 @@ class Prune(Sparsifier):
 
     @property
     def batches_before_training(self) -> int:
-        return self.gradient_batches * self.rounds if 0 in self.plan and FROM_BATCHES & needs(self.score) else 0
+        return self.scoring.batches * self.rounds if 0 in self.plan and FROM_BATCHES & needs(self.score) else 0

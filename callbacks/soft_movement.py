@@ -50,7 +50,7 @@ class SoftMovement(LearnedScores):
             raise ValueError(f"method.sparsifier.penalty={penalty} must be at least 0")
         if rate <= 0:
             raise ValueError(f"method.sparsifier.rate={rate} must be above 0; 1 is the rate of the weights")
-        super().__init__(budget, schedule, every, train, seed=0)
+        super().__init__(budget, schedule, every, train)
         self.threshold = threshold
         self.penalty = penalty
         self.rate = rate

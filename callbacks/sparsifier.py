@@ -7,7 +7,7 @@ moments keep them at exactly zero in every torch optimizer, so that no pass over
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,21 +17,17 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from callbacks.activations import input_norms
-from callbacks.gradients import batch_gradients, flow_gradient, hessian_gradient, mean_gradient
 from callbacks.moments import Moments, Zero
+from callbacks.scoring import Scoring
 from callbacks.trained import trained
 from sparsity.budget import Budget
 from sparsity.ledger import Ledger, counts, ledger
 from sparsity.masks import leaks, pack, unpack, zero_
-from sparsity.memories import Running, Sampled
-from sparsity.scores import Score, evaluate, needs
 
 log = logging.getLogger(__name__)
 
 Masks = dict[str, Tensor]
 Plan = dict[int, float]
-Inputs = dict[str, dict[str, Tensor]]  # by name of the input and of the weight
 
 
 class Sparsifier(Callback, ABC):
@@ -44,32 +40,18 @@ class Sparsifier(Callback, ABC):
 
     Args:
         budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
-        seed: of the random draws, which use a generator of their own, seeded with (seed, step).
+        scoring: evaluates scores.
         moments: what the optimizer remembers of dropped and newborn weights.
-        updating: the scores that updates use, so that what they remember is kept up to date.
-        gradient_batches: training batches over which gradients are taken outside the steps of training.
     """
 
     hidden = False
     follows_plan = True
 
-    def __init__(
-        self,
-        budget: Budget | None,
-        seed: int = 0,
-        moments: Moments | None = None,
-        updating: Sequence[Score] = (),
-        gradient_batches: int = 1,
-    ) -> None:
-        if gradient_batches < 1:
-            raise ValueError(f"method.sparsifier.gradient_batches={gradient_batches} must be at least 1 batch")
+    def __init__(self, budget: Budget | None, scoring: Scoring | None = None, moments: Moments | None = None) -> None:
         self.target = 0.0 if budget is None else budget.sparsity
-        self.seed = seed
+        self.scoring = scoring or Scoring()
         self.moments = moments or Zero()
-        self.gradient_batches = gradient_batches
         self._budget = budget
-        self._running = [score for score in updating if isinstance(score, Running)]
-        self._memories: list[dict[str, Tensor]] = [{} for _ in self._running]
         self.masks: Masks = {}
         self.plan: Plan = {}
         self.sparsity = 0.0
@@ -95,52 +77,6 @@ class Sparsifier(Callback, ABC):
     @abstractmethod
     def update(self, step: int, value: float) -> Masks:
         """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
-
-    def inputs(self, score: Score, step: int) -> Inputs:
-        """Returns what a score asks for, of each weight in scope.
-
-        Gradients are those of the present step, and before training the mean over `gradient_batches` batches; all else
-        is taken over so many batches from the present step on.
-        """
-        makers: dict[str, Callable[[], dict[str, Tensor]]] = {
-            "gradient": lambda: self._present_gradients() if step else mean_gradient(*self._sampling),
-            "memory": lambda: self.memory(score, step),
-            "hessian_gradient": lambda: hessian_gradient(*self._sampling),
-            "input_norm": lambda: input_norms(*self._sampling),
-            "flow_gradient": lambda: flow_gradient(self._module, self._weights),
-        }
-        return {name: makers[name]() for name in makers.keys() & needs(score)}
-
-    def scores(self, score: Score, step: int, inputs: Inputs | None = None) -> dict[str, Tensor]:
-        """Evaluates a score on every weight in scope, pruned ones included.
-
-        Args:
-            step: seeds the random draws together with the run's seed.
-            inputs: if they have been made already.
-        """
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
-        made = self.inputs(score, step) if inputs is None else inputs
-        return {
-            name: evaluate(
-                score,
-                weight=weight.detach(),
-                generator=generator,
-                **{key: tensors[name] for key, tensors in made.items()},
-            )
-            for name, weight in self._weights.items()
-        }
-
-    def memory(self, score: Score, step: int) -> dict[str, Tensor]:
-        """Returns what a score remembers of each weight in scope at a step."""
-        assert isinstance(score, Running | Sampled)
-        for running, memories in zip(self._running, self._memories, strict=True):
-            if running is score and step:
-                return memories
-        memories = {}
-        share = {"share": 1 / self.gradient_batches} if isinstance(score, Sampled) else {}
-        for gradients in batch_gradients(*self._sampling):
-            _accumulate(score, memories, self._weights, gradients, **share)
-        return memories
 
     def ledger(self, module: LightningModule) -> Ledger:
         """The counts of the present masks, with each tensor's target where the distribution sets one."""
@@ -195,17 +131,6 @@ class Sparsifier(Callback, ABC):
                 f"strategy {type(trainer.strategy).__name__} shards weights, which masks do not follow; use ddp"
             )
 
-    @property
-    def _sampling(self) -> tuple[Trainer, LightningModule, Mapping[str, Parameter], int]:
-        """What taking gradients outside the steps of training needs."""
-        return self._trainer, self._module, self._weights, self.gradient_batches
-
-    def _present_gradients(self) -> dict[str, Tensor]:
-        return {
-            name: torch.zeros_like(weight) if weight.grad is None else weight.grad
-            for name, weight in self._weights.items()
-        }
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trainer, self._module = trainer, pl_module
         if len(trainer.optimizers) > 1:
@@ -214,6 +139,7 @@ class Sparsifier(Callback, ABC):
             self._budget = self._budget.on(trained(pl_module).network)
             self._weights = self._budget.scope.select(trained(pl_module).network)
             self._mention_scope()
+        self.scoring.attach(trainer, pl_module, self._weights)
         self.plan = self.make_plan(trained(pl_module).steps)
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
@@ -233,7 +159,7 @@ class Sparsifier(Callback, ABC):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         # Gradients are accumulated, all-reduced and unscaled here, and not yet clipped.
         step = trainer.global_step
-        self._remember()
+        self.scoring.remember()
         if step > 0 and step in self.plan:
             self._change(optimizer, self.update(step, self.plan[step]))
             for logger in trainer.loggers:
@@ -248,11 +174,6 @@ class Sparsifier(Callback, ABC):
         if self.moments.dirty:
             self._zero_weights()
 
-    def _remember(self) -> None:
-        """Shows the gradients of a step to the scores that look back."""
-        for score, memories in zip(self._running, self._memories, strict=True):
-            _accumulate(score, memories, self._weights, self._present_gradients())
-
     def _change(self, optimizer: Optimizer, masks: Masks) -> None:
         """Takes new masks: moments and weights follow, and what scores remember since the last update is forgotten."""
         old = self.masks
@@ -260,9 +181,7 @@ class Sparsifier(Callback, ABC):
         for name, mask in masks.items():
             self.moments.change(optimizer, name, self._weights[name], old[name], mask)
         self._zero_weights()
-        for score, memories in zip(self._running, self._memories, strict=True):
-            if score.since_update:
-                memories.clear()
+        self.scoring.forget()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check()
@@ -274,17 +193,14 @@ class Sparsifier(Callback, ABC):
         self.check()
         return {
             "masks": {name: pack(mask).cpu() for name, mask in self.masks.items()},
-            "memories": [{name: tensor.cpu() for name, tensor in memories.items()} for memories in self._memories],
+            "memories": self.scoring.state_dict(),
             "moments": self.moments.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes back what `state_dict` returned, once the weights are there."""
         self._set(self._unpacked(state["masks"]))
-        self._memories = [
-            {name: tensor.to(self._weights[name].device) for name, tensor in memories.items()}
-            for memories in state["memories"]
-        ]
+        self.scoring.load_state_dict(state["memories"])
         self.moments.load_state_dict(state["moments"])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -324,15 +240,3 @@ class Sparsifier(Callback, ABC):
                 f"the checkpoint's masks are not those of this model and scope: {odd} is in one of them only"
             )
         return {name: unpack(packed[name].to(weight.device), weight.shape) for name, weight in self._weights.items()}
-
-
-def _accumulate(
-    score: Running | Sampled,
-    memories: dict[str, Tensor],
-    weights: Mapping[str, Parameter],
-    gradients: Mapping[str, Tensor],
-    **share: float,
-) -> None:
-    """Adds one gradient of each weight to what a score remembers."""
-    for name, weight in weights.items():
-        memories[name] = score.accumulate(memories.get(name), weight.detach(), gradients[name], **share)

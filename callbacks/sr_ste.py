@@ -34,7 +34,7 @@ class SrSte(StraightThrough):
         self.strength = strength
 
     def update(self, step: int, value: float) -> Masks:
-        return self.budget.masks(self.scores(magnitude, step), value)
+        return self.budget.masks(self.scoring.scores(magnitude, step), value)
 
     def gradient(self, name: str, weight: Parameter, gradient: Tensor) -> Tensor:
         return sr_ste(gradient, weight.detach(), self.masks[name], self.strength)

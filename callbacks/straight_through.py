@@ -10,6 +10,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from callbacks.moments import Moments
+from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.schedules import Schedule
@@ -31,18 +32,23 @@ class StraightThrough(Sparsifier, ABC):
         budget: target sparsity, scope and distribution.
         schedule: maps the run's steps to {step: sparsity}.
         every: optimizer steps between two choices of the masks.
-        seed: of random draws.
+        scoring: evaluates scores.
         moments: what the optimizer remembers of weights that are not trained any more, or again.
     """
 
     hidden = True
 
     def __init__(
-        self, budget: Budget, schedule: Schedule, every: int, seed: int = 0, moments: Moments | None = None
+        self,
+        budget: Budget,
+        schedule: Schedule,
+        every: int,
+        scoring: Scoring | None = None,
+        moments: Moments | None = None,
     ) -> None:
         if every < 1:
             raise ValueError(f"method.sparsifier.every={every} must be at least 1 optimizer step")
-        super().__init__(budget, seed, moments)
+        super().__init__(budget, scoring, moments)
         self.schedule = schedule
         self.every = every
         self._values: dict[str, Tensor] = {}
@@ -87,7 +93,7 @@ class StraightThrough(Sparsifier, ABC):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         pl_module.log("sparsity", self.sparsity)
-        for name, gradient in self._present_gradients().items():
+        for name, gradient in self.scoring.present_gradients().items():
             weight = self._weights[name]
             weight.detach().copy_(self._values[name])
             weight.grad = self.gradient(name, weight, gradient)

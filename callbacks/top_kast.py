@@ -65,7 +65,7 @@ class TopKast(StraightThrough):
         return {name: count / self._superset[name].numel() for name, count in counts(self._superset).items()}
 
     def update(self, step: int, value: float) -> Masks:
-        scores = self.scores(magnitude, step)
+        scores = self.scoring.scores(magnitude, step)
         superset = self.budget.masks(scores, value * (1 - self.explored))
         for optimizer in self._trainer.optimizers if self._superset else ():
             for name, old in self._superset.items():
