@@ -1,7 +1,8 @@
 """Learned masks: the highest trained scores are kept."""
 
+import math
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from torch import Tensor
 
@@ -34,6 +35,8 @@ class LearnedMask(LearnedScores):
         train: regular expressions of the names of parameters that are trained with the scores; the others are frozen.
         seed: of a random initial score.
         gradient_batches: training batches over which an initial score that needs gradients averages them.
+        threshold_every: as in SRNets' code, keep what scores above a threshold that moves only after so many steps;
+            None = keep as many as the budget says. At the end of training the count is exact either way.
     """
 
     def __init__(
@@ -46,12 +49,18 @@ class LearnedMask(LearnedScores):
         train: Sequence[str],
         seed: int,
         gradient_batches: int = 1,
+        threshold_every: int | None = None,
     ) -> None:
+        if threshold_every is not None and threshold_every < 1:
+            raise ValueError(f"method.sparsifier.threshold_every={threshold_every} must be at least 1 step, or null")
         if margin is not None and margin <= 0:
             raise ValueError(f"method.sparsifier.margin={margin} must be above 0, or null for a soft initialisation")
         super().__init__(budget, schedule, every, train, Scoring(seed, batches=gradient_batches))
         self.initial = initial
         self.margin = margin
+        self.threshold_every = threshold_every
+        self.follows_plan = threshold_every is None
+        self._thresholds: dict[str, float] = {}
 
     def initial_scores(self) -> dict[str, Tensor]:
         scores = self.scoring.scores(self.initial, 0)
@@ -60,7 +69,23 @@ class LearnedMask(LearnedScores):
         return {name: mask * self.margin for name, mask in self.budget.masks(scores).items()}
 
     def update(self, step: int, value: float) -> Masks:
-        return self.budget.masks({name: score.detach() for name, score in self._scores.items()}, value)
+        scores = {name: score.detach() for name, score in self._scores.items()}
+        if self.threshold_every and self._thresholds and step % self.threshold_every and step != max(self.plan):
+            return {name: score >= self._thresholds[name] for name, score in scores.items()}
+        masks = self.budget.masks(scores, value)
+        if self.threshold_every:
+            self._thresholds = {
+                name: float(score[masks[name]].min()) if masks[name].any() else math.inf
+                for name, score in scores.items()
+            }
+        return masks
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "thresholds": self._thresholds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._thresholds = state["thresholds"]
 
     @property
     def batches_before_training(self) -> int:

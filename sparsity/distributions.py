@@ -21,16 +21,24 @@ class Group:
 
     In a single tensor there may be several competitions: in each of `lines` parts of it, equally long and consecutive
     in memory, for keep / lines places each.
+
+    Attributes:
+        strict: only what scores above the lowest of the `keep` is kept, which is one less where there are no ties.
     """
 
     names: tuple[str, ...]
     keep: int
     lines: int = 1
+    strict: bool = False
 
     def select(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns bool masks, True = kept, of the group's tensors."""
         if self.lines == 1:
-            return dict(zip(self.names, top([scores[name] for name in self.names], self.keep), strict=True))
+            masks = dict(zip(self.names, top([scores[name] for name in self.names], self.keep), strict=True))
+            if self.strict and self.keep:
+                lowest = min(float(scores[name][mask].min()) for name, mask in masks.items() if mask.any())
+                masks = {name: scores[name] > lowest for name in masks}
+            return masks
         (name,) = self.names
         mask = top_of_each(scores[name].reshape(self.lines, -1), self.keep // self.lines)
         return {name: mask.view(scores[name].shape)}
@@ -64,13 +72,23 @@ class Distribution(ABC):
 @final
 @dataclass(frozen=True)
 class Global(Distribution):
-    """All weights compete with each other."""
+    """All weights compete with each other.
+
+    Args:
+        strict: keep what lies strictly above the threshold that as many reach as asked for, as SMC-Bench does: one weight
+            less, and none of those that tie at it.
+    """
+
+    strict: bool = False
 
     def groups(
         self, shapes: Mapping[str, torch.Size], keep: int, scores: Mapping[str, Tensor] | None = None
     ) -> list[Group]:
         _check(shapes, keep)
-        return [Group(tuple(shapes), keep)]
+        return [Group(tuple(shapes), keep, strict=self.strict)]
+
+    def tolerance(self, shapes: Mapping[str, torch.Size]) -> int:
+        return sum(shape.numel() for shape in shapes.values()) if self.strict else 0
 
 
 @final

@@ -1,0 +1,65 @@
+"""What published code does otherwise than its paper: switched on it shows, switched off it does not."""
+
+import pytest
+import torch
+
+from sparsity.distributions import Global
+from sparsity.patterns import Unstructured
+from tests.conftest import of_method
+from tests.methods.building import parts
+
+
+def test_smc_keeps_what_lies_strictly_above_the_threshold():
+    scores = {"a": torch.tensor([1.0, 5.0, 3.0, 7.0]), "b": torch.tensor([2.0, 3.0, 0.0, 9.0])}
+    exact, strict = (Unstructured().masks(scores, 4, Global(strict=strict)) for strict in (False, True))
+    assert exact["a"].tolist() == [False, True, True, True]
+    assert exact["b"].tolist() == [False, False, False, True]
+    assert strict["a"].tolist() == [False, True, False, True]
+    assert strict["b"].tolist() == [False, False, False, True]
+
+
+def test_smc_prunes_the_head_too(small, tmp_path):
+    run = parts(small(*of_method("magnitude_before"), "compat=smc"))
+    run.fit(tmp_path)
+    kept = sum(int(mask.sum()) for mask in run.sparsifier.masks.values())
+    numel = sum(mask.numel() for mask in run.sparsifier.masks.values())
+    assert "classifier.weight" in run.sparsifier.masks
+    assert kept == round(numel * 0.4) - 1
+
+
+def test_numenta_keeps_as_many_in_every_row(small, tmp_path):
+    run = parts(small(*of_method("magnitude_before"), "compat=numenta"))
+    run.fit(tmp_path)
+    assert "bert.embeddings.word_embeddings.weight" in run.sparsifier.masks
+    for mask in run.sparsifier.masks.values():
+        assert set(mask.sum(1).tolist()) == {round(0.4 * mask.shape[1])}
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_srnets_lets_sparsity_drift_between_thresholds(small, tmp_path, resumed):
+    more = ["compat=srnets", "method.sparsifier.threshold_every=4", "method.sparsifier.margin=null", "lr=1e-2"]
+    config = small(*of_method("learned_mask"), *more)
+    run = parts(config)
+    counts = {}
+    if resumed:
+        parts(config).fit(tmp_path, stop_step=6, checkpoint_every=0)
+        run.fit(tmp_path, resume=tmp_path / "checkpoints" / "last.ckpt")
+        whole = parts(config)
+        whole.fit(tmp_path / "whole")
+        for name, mask in whole.sparsifier.masks.items():
+            assert torch.equal(mask, run.sparsifier.masks[name])
+        return
+    original = run.sparsifier.update
+
+    def counting(step, value):
+        masks = original(step, value)
+        counts[step] = sum(int(mask.sum()) for mask in masks.values())
+        return masks
+
+    run.sparsifier.update = counting
+    run.fit(tmp_path)
+    wanted = round(0.4 * sum(mask.numel() for mask in run.sparsifier.masks.values()))
+    exact = {step for step, count in counts.items() if abs(count - wanted) <= len(run.sparsifier.masks)}
+    assert {0, 4, 8, 12} <= exact
+    assert exact != set(counts)
+    assert run.sparsifier.settled
