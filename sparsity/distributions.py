@@ -75,7 +75,7 @@ class Global(Distribution):
     """All weights compete with each other.
 
     Args:
-        strict: keep what lies strictly above the threshold that as many reach as asked for, as SMC-Bench does: one weight
+        strict: keep what lies strictly above the threshold that as many reach as asked, as SMC-Bench does: one weight
             less, and none of those that tie at it.
     """
 
