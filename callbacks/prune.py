@@ -8,9 +8,9 @@ from callbacks.moments import Moments
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.masks import zero_
-from sparsity.memories import ScoreWithMemory
+from sparsity.memories import Running, ScoreWithMemory
 from sparsity.schedules import Schedule, geometric
-from sparsity.scores import FROM_BATCHES, Score, needs
+from sparsity.scores import FORWARD_PASSES, Score, needs
 
 
 @final
@@ -72,6 +72,11 @@ class Prune(Sparsifier):
                     zero_(weight, masks[name])
         return masks
 
-    @property
-    def batches_before_training(self) -> int:
-        return self.gradient_batches * self.rounds if 0 in self.plan and FROM_BATCHES & needs(self.score) else 0
+    def forward_passes(self, step: int) -> int:
+        if step not in self.plan:
+            return 0
+        found = {"gradient"} if step else set()  # that of the step, or of the steps so far
+        if step and isinstance(self.score, Running):
+            found.add("memory")
+        passes = sum(FORWARD_PASSES.get(name, 0) for name in needs(self.score) - found)
+        return passes * self.gradient_batches * self.rounds

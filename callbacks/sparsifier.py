@@ -142,6 +142,10 @@ class Sparsifier(Callback, ABC):
         """Batches whose gradients decide the first masks."""
         return 0
 
+    def forward_passes(self, step: int) -> int:
+        """What deciding the masks at a step costs beside training, in forward passes of a batch; a gradient costs 3."""
+        return 0 if step else 3 * self.batches_before_training
+
     @property
     def settled(self) -> bool:
         """Whether the target is reached, so that a checkpoint counts as sparse."""
