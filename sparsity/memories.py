@@ -18,7 +18,7 @@ class ScoreWithMemory(ABC):
         return weight
 
 
-class Running(ScoreWithMemory):
+class Running(ScoreWithMemory, ABC):
     """Remembers the gradients of training, step by step; before training, those of some batches in evaluation mode."""
 
     since_update: bool = False  # whether an update of the masks starts a new memory
@@ -34,7 +34,7 @@ class Running(ScoreWithMemory):
         """
 
 
-class Sampled(ScoreWithMemory):
+class Sampled(ScoreWithMemory, ABC):
     """Takes the gradients of some batches anew, in evaluation mode, whenever it is asked."""
 
     @abstractmethod
