@@ -16,7 +16,7 @@ from sparsity.exchange import Exchange, PerTensor
 from sparsity.exploration import Exploration
 from sparsity.patterns import Tiles
 from sparsity.schedules import Schedule
-from sparsity.scores import FROM_GRADIENTS, Score, needs
+from sparsity.scores import Score, needs
 
 
 @final
@@ -108,9 +108,8 @@ class DropGrow(Sparsifier):
             return step <= max(self.plan)
         return "gradient" in inputs and step > 0 and step in self.plan
 
-    @property
-    def batches_before_training(self) -> int:
-        return self.scoring.batches if FROM_GRADIENTS & needs(self.initial) else 0
+    def forward_passes(self, step: int) -> int:
+        return 0 if step else self.scoring.forward_passes(self.initial, 0)
 
     @property
     def tensors_keep_counts(self) -> bool:

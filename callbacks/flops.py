@@ -43,8 +43,9 @@ class Flops(Callback):
         cost, (_, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
         step = trainer.global_step
         self.train += cost.step(sequences, length, self.sparsifier.densities, self.sparsifier.gradient_densities(step))
-        if step < self.sparsifier.batches_before_training:
-            self.train += 3 * cost.forward(sequences, length)
+        # Whatever batches are looked at, they are taken to be as large as this one. Before training all is dense.
+        densities = self.sparsifier.densities if step else None
+        self.train += self.sparsifier.forward_passes(step) * cost.forward(sequences, length, densities)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validation = dict.fromkeys(self._validation, 0.0)

@@ -11,7 +11,7 @@ from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from sparsity.budget import Budget
 from sparsity.schedules import Schedule
-from sparsity.scores import FROM_GRADIENTS, Score, needs
+from sparsity.scores import Score
 
 
 @final
@@ -87,6 +87,5 @@ class LearnedMask(LearnedScores):
         super().restore(state)
         self._thresholds = state["thresholds"]
 
-    @property
-    def batches_before_training(self) -> int:
-        return self.scoring.batches if FROM_GRADIENTS & needs(self.initial) else 0
+    def forward_passes(self, step: int) -> int:
+        return 0 if step else self.scoring.forward_passes(self.initial, 0)

@@ -11,7 +11,7 @@ from sparsity.budget import Budget
 from sparsity.masks import zero_
 from sparsity.memories import ScoreWithMemory
 from sparsity.schedules import Schedule, geometric
-from sparsity.scores import FROM_BATCHES, Score, needs
+from sparsity.scores import Score
 
 
 @final
@@ -72,6 +72,5 @@ class Prune(Sparsifier):
                     zero_(weight, masks[name])
         return masks
 
-    @property
-    def batches_before_training(self) -> int:
-        return self.scoring.batches * self.rounds if 0 in self.plan and FROM_BATCHES & needs(self.score) else 0
+    def forward_passes(self, step: int) -> int:
+        return self.rounds * self.scoring.forward_passes(self.score, step) if step in self.plan else 0

@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from callbacks.activations import input_norms
 from callbacks.gradients import batch_gradients, flow_gradient, hessian_gradient, mean_gradient
 from sparsity.memories import Running, Sampled
-from sparsity.scores import Score, evaluate, needs
+from sparsity.scores import FORWARD_PASSES, Score, evaluate, needs
 
 Inputs = dict[str, dict[str, Tensor]]  # by name of the input and of the weight
 
@@ -82,6 +82,13 @@ class Scoring:
             name: torch.zeros_like(weight) if weight.grad is None else weight.grad
             for name, weight in self._weights.items()
         }
+
+    def forward_passes(self, score: Score, step: int) -> int:
+        """Returns what making a score's inputs costs at a step, in forward passes of the batches looked at."""
+        at_hand = {"gradient"} if step else set()  # the step's own
+        if step and isinstance(score, Running):
+            at_hand.add("memory")
+        return self.batches * sum(FORWARD_PASSES.get(name, 0) for name in needs(score) - at_hand)
 
     def remember(self) -> None:
         """Shows the gradients of a step to the scores that look back."""

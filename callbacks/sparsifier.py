@@ -99,9 +99,8 @@ class Sparsifier(Callback, ABC):
         """The places that a step may move: gradients and optimizer state are zero elsewhere."""
         return self.masks
 
-    @property
-    def batches_before_training(self) -> int:
-        """Batches whose gradients decide the first masks."""
+    def forward_passes(self, step: int) -> int:
+        """Work that scores do at a step beside that of training, as a number of forward passes of its batch."""
         return 0
 
     @property

@@ -1,10 +1,11 @@
 """How much flows through a transformer when it is made linear and positive: the objective of SynFlow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -17,10 +18,13 @@ def flow(network: PreTrainedModel, weights: Mapping[str, Tensor], ids: Tensor) -
     """Returns R of SynFlow (Tanaka et al. 2020, arXiv 2006.05467, eq. 6), a scalar: the sum of what comes out of the
     product of the weights' absolute values when ones go in.
 
-    Activations and LayerNorms are the identity, biases are zero, residual connections stay. An embedding is a Linear
-    layer over one-hot tokens; its input is ones too, so that the sum of its rows comes out and all of them count.
-    The paper does not say what attention is. Over tokens that are all equal, softmax lets pass the values only, and
-    queries and keys would be the first to be removed: here the three are parallel paths, whose outputs add up.
+    Activations and LayerNorms are the identity and biases are zero. Of transformers the paper says nothing; here
+
+    * what flows through an attention layer is the sum of its queries, keys and values, as if they were parallel paths:
+      over tokens that are all equal softmax lets pass the values only, and queries and keys would be removed first;
+    * residual connections are cut, because what bypasses a layer lets the layer be emptied, whereas in the paper's
+      chain of layers each has all of the flow (theorem 2);
+    * an embedding is a Linear layer over one-hot tokens, whose input is ones too: the sum of its rows comes out.
 
     Args:
         weights: replace those of the network, by name, and set the precision: float64 for deep networks.
@@ -36,9 +40,20 @@ def flow(network: PreTrainedModel, weights: Mapping[str, Tensor], ids: Tensor) -
         )
     precision = next(iter(weights.values())).dtype
     others = {name: weight.detach().to(precision) for name, weight in network.named_parameters()}
-    with _Linear():
+    with _cut(network), _Linear():
         result: Tensor = functional_call(network, others | dict(weights), kwargs={"input_ids": ids}).logits.sum()
     return result
+
+
+@contextmanager
+def _cut(network: nn.Module) -> Iterator[None]:
+    """Inside, the layers that add what bypassed them to their output, their second argument, get zeros for it."""
+    adding = [module for module in network.modules() if hasattr(module, "dense") and hasattr(module, "LayerNorm")]
+    with ExitStack() as stack:
+        for module in adding:
+            hook = module.register_forward_pre_hook(lambda _, inputs: (inputs[0], torch.zeros_like(inputs[1])))
+            stack.callback(hook.remove)
+        yield
 
 
 def _same(tensor: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Generator, Tensor
 
 Score = Callable[..., Tensor]
 
-FROM_GRADIENTS = frozenset({"gradient", "memory", "hessian_gradient"})
-FROM_BATCHES = FROM_GRADIENTS | {"input_norm"}
+# What inputs cost beside training, in forward passes of the batches they are taken from. A backward pass costs two; Hg
+# takes the gradient twice, and the second time a backward pass through both of its passes.
+FORWARD_PASSES = {"gradient": 3, "memory": 3, "hessian_gradient": 12, "input_norm": 1}
 _INPUTS = ("weight", "gradient", "generator", "memory", "hessian_gradient", "input_norm", "flow_gradient")
 
 

@@ -5,7 +5,8 @@ import pytest
 from tests.conftest import of_method
 from tests.methods.building import parts
 
-METHODS = ["dense", "gmp", "rigl", "set", "snip", "sr_ste", "top_kast"]
+METHODS = ["dense", "gmp", "rigl", "set", "snip", "sr_ste", "top_kast", "grasp", "obert_gradual", "movement"]
+GRADUAL = ("gmp", "obert_gradual", "movement")
 
 
 def formula(batch, density):
@@ -19,17 +20,17 @@ def formula(batch, density):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_sum_over_batches(small, tmp_path, method):
-    more = ["method.sparsifier.schedule.every=5"] if method in ("gmp", "rigl", "set") else []
+    more = ["method.sparsifier.schedule.every=5"] if method in ("rigl", "set", *GRADUAL) else []
     more += ["distribution=uniform"] if method != "dense" else []
     config = small(*of_method(method), "trainer.accumulate_grad_batches=2", *more)
     run, untrained = parts(config), parts(config).module
     numbers = run.fit(tmp_path)
     plan = dict(run.sparsifier.plan)
-    density = 1.0 if method in ("dense", "gmp") else 0.4
+    density = 1.0 if method in ("dense", *GRADUAL) else 0.4
     expected = 0.0
     for index, batch in enumerate(untrained.train_dataloader()):
         step = index // 2
-        if method == "gmp":
+        if method in GRADUAL:
             # The masks of an update hold from the step behind it on: its own forward pass is as before.
             density = 1 - max((value for at, value in plan.items() if at < step or at == 0), default=0.0)
         sparse, dense = formula(batch, density), formula(batch, 1.0)
@@ -42,6 +43,10 @@ def test_the_sum_over_batches(small, tmp_path, method):
             expected += formula(batch, 0.4 + 0.375 * 0.6) - sparse
         if method == "snip" and step == 0:
             expected += 3 * dense
+        if method == "grasp" and step == 0:
+            expected += 3 * 12 * dense
+        if method == "obert_gradual" and step in plan:
+            expected += 3 * 3 * sparse
     assert numbers["flops"]["train"] == pytest.approx(expected, rel=1e-3)
     batches = list(untrained.val_dataloader())
     dense = sum(formula(batch, 1.0) for batch in batches) / 24

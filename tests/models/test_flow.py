@@ -51,8 +51,8 @@ def by_hand(network):
     for layer in range(SIZES["num_hidden_layers"]):
         at = f"{prefix}.encoder.layer.{layer}."
         three = sum(w[f"{at}attention.self.{part}.weight"] for part in ("query", "key", "value"))
-        hidden = hidden + w[f"{at}attention.output.dense.weight"] @ three @ hidden
-        hidden = hidden + w[f"{at}output.dense.weight"] @ w[f"{at}intermediate.dense.weight"] @ hidden
+        hidden = w[f"{at}attention.output.dense.weight"] @ three @ hidden
+        hidden = w[f"{at}output.dense.weight"] @ w[f"{at}intermediate.dense.weight"] @ hidden
     for name, weight in w.items():
         if ("pooler" in name or not name.startswith(prefix)) and weight.dim() == 2:
             hidden = weight @ hidden
@@ -78,12 +78,12 @@ def test_what_flows_into_a_neuron_flows_out_of_it(kind, config, dims):
         torch.testing.assert_close(into.sum(1), out.sum(0))
         three = sum(scores[f"{at}attention.self.{part}.weight"].sum(1) for part in ("query", "key", "value"))
         torch.testing.assert_close(three, scores[f"{at}attention.output.dense.weight"].sum(0))
-    torch.testing.assert_close(scores[f"{prefix}.embeddings.word_embeddings.weight"].sum() + sum(
-        scores[f"{prefix}.embeddings.{part}_embeddings.weight"].sum() for part in ("position", "token_type")
-    ), total)  # fmt: skip
-    for name, score in scores.items():
-        if "pooler" in name or not name.startswith(prefix):
-            torch.testing.assert_close(score.sum(), total)
+    # Every layer has all of the flow: what is embedded, or passes attention, in three parts.
+    blocks = ("attention.self.", "attention.output.", "intermediate.", "output.")
+    layers = [f"{prefix}.encoder.layer.{layer}.{block}" for layer in (0, 1) for block in blocks]
+    heads = [name for name in scores if "pooler" in name or not name.startswith(prefix)]
+    for layer in (f"{prefix}.embeddings.", *layers, *heads):
+        torch.testing.assert_close(sum(score.sum() for name, score in scores.items() if name.startswith(layer)), total)
 
 
 def test_a_deep_network_flows_beyond_float32():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sparsity.schedules import Alternating, Cosine, Cubic, Once, Schedule, Staircase
+from sparsity.schedules import Alternating, Cosine, Cubic, Once, Schedule, Staircase, geometric
 
 LENGTHS = range(1, 501)
 
@@ -192,3 +192,11 @@ def test_illegal_drop_fraction(value: float) -> None:
 def test_illegal_run_without_steps(schedule: Schedule) -> None:
     with pytest.raises(ValueError, match="steps=0"):
         schedule.plan(0, 0.8)
+
+
+def test_geometric_rounds() -> None:
+    assert geometric(0.0, 0.8, 1) == [0.8]
+    assert geometric(0.0, 0.999, 3) == pytest.approx([0.9, 0.99, 0.999])
+    assert geometric(0.5, 0.875, 2) == pytest.approx([0.75, 0.875])
+    assert geometric(0.3, 0.3, 2) == pytest.approx([0.3, 0.3])
+    assert geometric(0.0, 0.7, 100)[-1] == 0.7
