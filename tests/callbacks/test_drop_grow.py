@@ -149,3 +149,17 @@ def test_momentum_takes_the_dense_gradient_at_every_step_until_the_last_update(s
 def test_illegal_grace(small, value):
     with pytest.raises(Exception, match=re.escape(f"grace={value} must be at least 0 steps")):
         parts(small(*of_method("rigl"), f"+method.sparsifier.grace={value}"))
+
+
+@pytest.mark.parametrize("method", ["rigl", "rigl_global", "snfs"])
+def test_illegal_gradient_names_the_tensor_and_the_step(small, tmp_path, method):
+    run = parts(small(*of_method(method)))
+    name = "bert.encoder.layer.1.output.dense.weight"
+
+    class Diverge(Callback):
+        def on_after_backward(self, trainer, module):
+            if trainer.global_step == 4:
+                dict(module.network.named_parameters())[name].grad.fill_(torch.nan)
+
+    with pytest.raises(ValueError, match=rf"update of {re.escape(name)} at step 4: .*(?i:nan)"):
+        run.fit(tmp_path, Diverge())
