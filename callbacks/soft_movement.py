@@ -25,8 +25,9 @@ class SoftMovement(LearnedScores):
         budget: target sparsity, scope and distribution.
         threshold: of sigmoid(score), in (0, 1); the paper's is 0.1.
         penalty: factor of the mean of sigmoid(score).
-        rate: of the scores relative to the learning rate, in optimizers that normalise gradients, as Adam does; the
-            paper's are 1e-2 and 3e-5.
+        score_lr: learning rate of the scores where the others have `lr`, in optimizers that normalise gradients, as
+            Adam does; it follows the same schedule. The paper's is 1e-2.
+        lr: learning rate of the others.
         schedule: maps the run's steps to {step: sparsity}.
         every: optimizer steps between two choices of the masks.
         train: regular expressions of the names of parameters that are trained with the scores; the others are frozen.
@@ -39,7 +40,8 @@ class SoftMovement(LearnedScores):
         budget: Budget,
         threshold: float,
         penalty: float,
-        rate: float,
+        score_lr: float,
+        lr: float,
         schedule: Schedule,
         every: int,
         train: Sequence[str],
@@ -48,12 +50,12 @@ class SoftMovement(LearnedScores):
             raise ValueError(f"method.sparsifier.threshold={threshold} must be above 0 and below 1, such as 0.1")
         if penalty < 0:
             raise ValueError(f"method.sparsifier.penalty={penalty} must be at least 0")
-        if rate <= 0:
-            raise ValueError(f"method.sparsifier.rate={rate} must be above 0; 1 is the rate of the weights")
+        if score_lr <= 0:
+            raise ValueError(f"method.sparsifier.score_lr={score_lr} must be above 0; the paper's is 1e-2")
         super().__init__(budget, schedule, every, train)
         self.threshold = threshold
         self.penalty = penalty
-        self.rate = rate
+        self.rate = score_lr / lr
 
     def initial_scores(self) -> dict[str, Tensor]:
         return {name: torch.zeros_like(weight) for name, weight in self._weights.items()}

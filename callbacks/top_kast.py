@@ -53,6 +53,7 @@ class TopKast(StraightThrough):
         self.explored = explored
         self.strength = strength
         self._superset: Masks = {}
+        self._trained: dict[str, float] = {}
 
     @property
     def active(self) -> Masks:
@@ -62,7 +63,7 @@ class TopKast(StraightThrough):
         return False
 
     def gradient_densities(self, step: int) -> Mapping[str, float]:
-        return {name: count / self._superset[name].numel() for name, count in counts(self._superset).items()}
+        return self._trained
 
     def update(self, step: int, value: float) -> Masks:
         scores = self.scoring.scores(magnitude, step)
@@ -70,7 +71,7 @@ class TopKast(StraightThrough):
         for optimizer in self._trainer.optimizers if self._superset else ():
             for name, old in self._superset.items():
                 self.moments.change(optimizer, name, self._weights[name], old, superset[name])
-        self._superset = superset
+        self._widen(superset)
         return self.budget.masks(scores, value)
 
     def gradient(self, name: str, weight: Parameter, gradient: Tensor) -> Tensor:
@@ -87,4 +88,8 @@ class TopKast(StraightThrough):
 
     def restore(self, state: dict[str, Any]) -> None:
         super().restore(state)
-        self._superset = self._unpacked(state["superset"])
+        self._widen(self._unpacked(state["superset"]))
+
+    def _widen(self, superset: Masks) -> None:
+        self._superset = superset
+        self._trained = {name: count / superset[name].numel() for name, count in counts(superset).items()}

@@ -155,7 +155,7 @@ def test_scores_do_not_decay_and_follow_the_learning_rate(small, tmp_path, metho
         ("method=learned_mask method.sparsifier.train=['(']", r"train has an invalid pattern '\('"),
         ("method=soft_movement method.sparsifier.threshold=1.0", "threshold=1.0 must be above 0 and below 1"),
         ("method=soft_movement method.sparsifier.penalty=-1.0", "penalty=-1.0 must be at least 0"),
-        ("method=soft_movement method.sparsifier.rate=0.0", "rate=0.0 must be above 0"),
+        ("method=soft_movement method.sparsifier.score_lr=0.0", "score_lr=0.0 must be above 0"),
     ],
 )
 def test_illegal(small, override, message):

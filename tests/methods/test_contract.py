@@ -231,7 +231,7 @@ def test_a_finished_run_is_not_trained_again(small, monkeypatch, method):
     assert train.obtain(config).result == first.result
 
 
-@pytest.mark.parametrize("method", ["dense", "magnitude_before"])
+@pytest.mark.parametrize("method", ["dense", "magnitude_before", "sr_ste"])
 def test_zero_sparsity_is_the_dense_run(small, tmp_path, method):
     dense = train.obtain(small())
     same = train.obtain(small(f"method={method}", "sparsity=0"))

@@ -191,7 +191,7 @@ def test_learned_mask_and_weights(config, tmp_path):
 
 def test_soft_movement(config, tmp_path):
     rate, threshold, strength = 200.0, 0.2, 0.05
-    options = {"rate": rate, "threshold": threshold, "penalty": strength, "schedule.every": 4}
+    options = {"score_lr": rate * 1e-3, "threshold": threshold, "penalty": strength, "schedule.every": 4}
     run = parts(config("method=soft_movement", *(f"method.sparsifier.{key}={value}" for key, value in options.items())))
     softer = []
 
