@@ -68,7 +68,7 @@ class Sparsifier(Callback, ABC):
 
     @property
     def budget(self) -> Budget:
-        """What may be kept; of the network once training has begun."""
+        """What may be kept, of this network once training has begun."""
         assert self._budget is not None
         return self._budget
 
@@ -122,10 +122,11 @@ class Sparsifier(Callback, ABC):
 
     def ledger(self, module: LightningModule) -> Ledger:
         """The counts of the present masks, with each tensor's target where the distribution sets one."""
-        if self._budget is None:
-            return ledger(trained(module).network, {}, self.target)
-        targets = self._budget.targets({name: mask.shape for name, mask in self.masks.items()})
-        return ledger(trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets)
+        network, budget = trained(module).network, self._budget
+        if budget is None:
+            return ledger(network, {}, self.target)
+        targets = budget.targets({name: mask.shape for name, mask in self.masks.items()})
+        return ledger(network, self.masks, budget.sparsity_of_scope(self._numel), targets)
 
     def looks_at_dense_gradient(self, step: int) -> bool:
         """Whether deciding the masks at a step takes the gradient of the weights that are zero."""
@@ -171,7 +172,6 @@ class Sparsifier(Callback, ABC):
         if self._budget is not None:
             self._budget = self._budget.on(trained(pl_module).network)
             self._weights = self._budget.scope.select(trained(pl_module).network)
-            self._mention_scope()
         self.plan = self.make_plan(trained(pl_module).steps)
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
@@ -260,11 +260,6 @@ class Sparsifier(Callback, ABC):
         self.densities = {name: kept[name] / mask.numel() for name, mask in masks.items()}
         for name in (name for name, count in kept.items() if count == 0):
             log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
-
-    def _mention_scope(self) -> None:
-        if self.budget.outside:
-            of_scope = self.budget.sparsity_of_scope(sum(weight.numel() for weight in self._weights.values()))
-            log.warning("sparsity %g of the model is %.4f of its weights in scope", self.target, of_scope)
 
     def _zero_weights(self) -> None:
         with torch.no_grad():

@@ -10,6 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from sparsity.apportionment import apportion, fewest_without_zero
 from sparsity.selection import top, top_of_each
 
 
@@ -124,8 +125,8 @@ class PerRow(Distribution):
         lengths = {name: shape[1:].numel() for name, shape in shapes.items()}
         stay = {name: round(Fraction(keep * length, total)) for name, length in lengths.items()}
         if keep > 0 and 0 in stay.values():
-            least = math.floor(Fraction(total, 2 * min(lengths.values()))) + 1
-            raise _emptied("per-row", next(name for name in shapes if stay[name] == 0), keep, least, total)
+            fewest = math.floor(Fraction(total, 2 * min(lengths.values()))) + 1
+            raise _emptied("per-row", next(name for name in shapes if stay[name] == 0), keep, fewest, total)
         return [Group((name,), shape[0] * stay[name], shape[0]) for name, shape in shapes.items()]
 
     def tolerance(self, shapes: Mapping[str, torch.Size]) -> int:
@@ -177,7 +178,7 @@ class Owl(Distribution):
         # What is pruned is out of reach, so that gradual pruning gives nested masks whatever the new ratios.
         alive = [int(scores[name].gt(-math.inf).count_nonzero()) for name in shapes]
         within = [d * size / max(n, 1) for d, size, n in zip(densities, sizes, alive, strict=True)]
-        counts = _apportion(alive, within, keep)
+        counts = apportion(alive, within, keep)
         return [Group((name,), count) for name, count in zip(shapes, counts, strict=True)]
 
 
@@ -199,60 +200,19 @@ def _one_each(label: str, shapes: Mapping[str, torch.Size], keep: int, densities
     """Returns a group per tensor, the densities being proportional to the given ones where these do not exceed 1."""
     total = _check(shapes, keep)
     sizes = [shape.numel() for shape in shapes.values()]
-    counts = _apportion(sizes, densities, keep)
+    counts = apportion(sizes, densities, keep)
     if keep > 0 and 0 in counts:
-        raise _emptied(label, list(shapes)[counts.index(0)], keep, _least(sizes, densities, keep, total), total)
+        raise _emptied(
+            label, list(shapes)[counts.index(0)], keep, fewest_without_zero(sizes, densities, keep, total), total
+        )
     return [Group((name,), count) for name, count in zip(shapes, counts, strict=True)]
 
 
-def _emptied(label: str, name: str, keep: int, least: int, total: int) -> ValueError:
-    """Returns the error for a tensor without weights, where at least `least` of `total` have to stay."""
+def _emptied(label: str, name: str, keep: int, fewest: int, total: int) -> ValueError:
+    """Returns the error for a tensor without weights, where at least `fewest` of `total` have to stay."""
     digits = 10 ** (len(str(total)) + 1)
-    nearest = math.floor(Fraction(total - least, total) * digits) / digits
+    nearest = math.floor(Fraction(total - fewest, total) * digits) / digits
     return ValueError(
         f"the {label} distribution leaves {name} without weights when it keeps {keep} of"
         f" {total}; the nearest sparsity it can meet is {nearest}"
     )
-
-
-def _apportion(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[int]:
-    """Rounds the ideal counts to whole numbers that sum to `keep`.
-
-    Webster's method (round each share, then give or take where the rounding is closest), because its counts never grow
-    when `keep` shrinks, as those of largest remainders may. Ties go to the earlier tensor.
-    """
-    shares = _shares(sizes, densities, keep)
-    counts = [min(size, math.floor(share + Fraction(1, 2))) for size, share in zip(sizes, shares, strict=True)]
-    tensors = range(len(sizes))
-    while sum(counts) < keep:
-        i = min((i for i in tensors if counts[i] < sizes[i]), key=lambda i: (counts[i] + Fraction(1, 2)) / shares[i])
-        counts[i] += 1
-    while sum(counts) > keep:
-        i = max((i for i in tensors if counts[i] > 0), key=lambda i: ((counts[i] - Fraction(1, 2)) / shares[i], i))
-        counts[i] -= 1
-    return counts
-
-
-def _shares(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[Fraction]:
-    """Returns scale * density * size for each tensor, with the scale at which the shares, capped at the sizes, sum to
-    `keep`."""
-    dense: set[int] = set()
-    while True:
-        rest = [i for i in range(len(sizes)) if i not in dense]
-        if not rest:
-            return [Fraction(size) for size in sizes]
-        left = keep - sum(sizes[i] for i in dense)
-        scale = left / sum((densities[i] * sizes[i] for i in rest), Fraction(0))
-        exceeding = {i for i in rest if scale * densities[i] > 1}
-        if not exceeding:
-            return [scale * density * size for density, size in zip(densities, sizes, strict=True)]
-        dense |= exceeding
-
-
-def _least(sizes: Sequence[int], densities: Sequence[Fraction], keep: int, total: int) -> int:
-    """Returns the smallest number of weights above `keep` that empties no tensor, by bisection: counts are monotone."""
-    low, high = keep, total
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if 0 in _apportion(sizes, densities, middle) else (low, middle)
-    return high
