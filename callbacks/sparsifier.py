@@ -62,7 +62,7 @@ class Sparsifier(Callback, ABC):
 
     @property
     def budget(self) -> Budget:
-        """What may be kept; of the network once training has begun."""
+        """What may be kept, of this network once training has begun."""
         assert self._budget is not None
         return self._budget
 
@@ -137,7 +137,6 @@ class Sparsifier(Callback, ABC):
         if self._budget is not None:
             self._budget = self._budget.on(trained(pl_module).network)
             self._weights = self._budget.scope.select(trained(pl_module).network)
-            self._mention_scope()
         self.scoring.attach(trainer, pl_module, self._weights)
         self.plan = self.make_plan(trained(pl_module).steps)
         if trainer.ckpt_path is not None and self._restored is None:
@@ -221,11 +220,6 @@ class Sparsifier(Callback, ABC):
         self.densities = {name: kept[name] / mask.numel() for name, mask in masks.items()}
         for name in (name for name, count in kept.items() if count == 0):
             log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
-
-    def _mention_scope(self) -> None:
-        if self.budget.outside:
-            of_scope = self.budget.sparsity_of_scope(sum(weight.numel() for weight in self._weights.values()))
-            log.warning("sparsity %g of the model is %.4f of its weights in scope", self.target, of_scope)
 
     def _zero_weights(self) -> None:
         with torch.no_grad():

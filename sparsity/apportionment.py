@@ -46,3 +46,17 @@ def _shares(capacities: Sequence[int], weights: Sequence[Fraction], total: int) 
         if not exceeding:
             return [max(scale * weights[i], Fraction(capacities[i] if i in full else 0)) for i in range(len(weights))]
         full |= exceeding
+
+
+def by_density(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[int]:
+    """Returns how many of `keep` weights each tensor gets, its density being proportional to the given one."""
+    return apportion(sizes, [density * size for density, size in zip(densities, sizes, strict=True)], keep)
+
+
+def fewest_without_zero(sizes: Sequence[int], densities: Sequence[Fraction], keep: int, total: int) -> int:
+    """Returns the smallest number of weights above `keep` that empties no tensor, by bisection: counts are monotone."""
+    low, high = keep, total
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if 0 in by_density(sizes, densities, middle) else (low, middle)
+    return high

@@ -1,5 +1,6 @@
 """How many weights stay and where: target sparsity, scope, distribution and pattern as one value."""
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from sparsity.denominators import Denominator, OfScope
 from sparsity.distributions import Distribution
 from sparsity.patterns import Pattern, Unstructured
 from sparsity.scope import Scope
+
+log = logging.getLogger(__name__)
 
 
 def kept(numel: int, sparsity: float) -> int:
@@ -56,7 +59,7 @@ class Budget:
             )
 
     def on(self, network: nn.Module) -> "Budget":
-        """Returns the budget of a network, of which the weights out of scope are counted where they count.
+        """Returns the budget of a network, of which the weights out of scope are counted, and logged, where they count.
 
         Raises:
             ValueError: if nothing is in scope, the scope has no such weights as the pattern needs, or the target cannot
@@ -68,6 +71,9 @@ class Budget:
         budget.pattern.check(shapes)
         budget.targets(shapes)
         budget._check_only(_numel(shapes))
+        if budget.outside:
+            of_scope = budget.sparsity_of_scope(_numel(shapes))
+            log.warning("sparsity %g of the model is %.4f of its weights in scope", self.sparsity, of_scope)
         return budget
 
     def masks(self, scores: Mapping[str, Tensor], sparsity: float | None = None) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sparsity.apportionment import apportion
+from sparsity.apportionment import by_density, fewest_without_zero
 from sparsity.selection import top, top_of_each
 
 
@@ -143,8 +143,8 @@ class PerRow(Distribution):
         lengths = {name: shape[1:].numel() for name, shape in shapes.items()}
         stay = {name: round(Fraction(keep * length, total)) for name, length in lengths.items()}
         if keep > 0 and 0 in stay.values():
-            least = math.floor(Fraction(total, 2 * min(lengths.values()))) + 1
-            raise _emptied("per-row", next(name for name in shapes if stay[name] == 0), keep, least, total)
+            fewest = math.floor(Fraction(total, 2 * min(lengths.values()))) + 1
+            raise _emptied("per-row", next(name for name in shapes if stay[name] == 0), keep, fewest, total)
         return [Group((name,), shape[0] * stay[name], shape[0]) for name, shape in shapes.items()]
 
     def tolerance(self, shapes: Mapping[str, torch.Size]) -> int:
@@ -196,7 +196,7 @@ class Owl(Distribution):
         # What is pruned is out of reach, so that gradual pruning gives nested masks whatever the new ratios.
         alive = [int(scores[name].gt(-math.inf).count_nonzero()) for name in shapes]
         within = [d * size / max(n, 1) for d, size, n in zip(densities, sizes, alive, strict=True)]
-        counts = _apportion(alive, within, keep)
+        counts = by_density(alive, within, keep)
         return [Group((name,), count) for name, count in zip(shapes, counts, strict=True)]
 
 
@@ -218,31 +218,19 @@ def _one_each(label: str, shapes: Mapping[str, torch.Size], keep: int, densities
     """Returns a group per tensor, the densities being proportional to the given ones where these do not exceed 1."""
     total = _check(shapes, keep)
     sizes = [shape.numel() for shape in shapes.values()]
-    counts = _apportion(sizes, densities, keep)
+    counts = by_density(sizes, densities, keep)
     if keep > 0 and 0 in counts:
-        raise _emptied(label, list(shapes)[counts.index(0)], keep, _least(sizes, densities, keep, total), total)
+        raise _emptied(
+            label, list(shapes)[counts.index(0)], keep, fewest_without_zero(sizes, densities, keep, total), total
+        )
     return [Group((name,), count) for name, count in zip(shapes, counts, strict=True)]
 
 
-def _emptied(label: str, name: str, keep: int, least: int, total: int) -> ValueError:
-    """Returns the error for a tensor without weights, where at least `least` of `total` have to stay."""
+def _emptied(label: str, name: str, keep: int, fewest: int, total: int) -> ValueError:
+    """Returns the error for a tensor without weights, where at least `fewest` of `total` have to stay."""
     digits = 10 ** (len(str(total)) + 1)
-    nearest = math.floor(Fraction(total - least, total) * digits) / digits
+    nearest = math.floor(Fraction(total - fewest, total) * digits) / digits
     return ValueError(
         f"the {label} distribution leaves {name} without weights when it keeps {keep} of"
         f" {total}; the nearest sparsity it can meet is {nearest}"
     )
-
-
-def _apportion(sizes: Sequence[int], densities: Sequence[Fraction], keep: int) -> list[int]:
-    """Returns how many weights each tensor keeps; counts never grow when `keep` shrinks."""
-    return apportion(sizes, [density * size for density, size in zip(densities, sizes, strict=True)], keep)
-
-
-def _least(sizes: Sequence[int], densities: Sequence[Fraction], keep: int, total: int) -> int:
-    """Returns the smallest number of weights above `keep` that empties no tensor, by bisection: counts are monotone."""
-    low, high = keep, total
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if 0 in _apportion(sizes, densities, middle) else (low, middle)
-    return high

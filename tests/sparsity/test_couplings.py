@@ -121,3 +121,12 @@ def test_illegal_scores_and_counts() -> None:
     scores["0.up.weight"][0, 0] = math.nan
     with pytest.raises(ValueError, match=r"a score of 0\.up\.weight is NaN"):
         Budget(0.5, SCOPE, Global(), pattern(2)).masks(scores)
+
+
+def test_a_pruned_unit_is_not_kept_again_where_that_would_come_nearer() -> None:
+    scores = network(1, 1.0)
+    scores["0.up.weight"][0] = -math.inf
+    scores["0.down.weight"][:, 0] = -math.inf
+    masks = pattern(2).masks(scores, 72, Global())  # all there is
+    assert sum(int(mask.sum()) for mask in masks.values()) == 64
+    assert masks["0.up.weight"].any(1).tolist() == [False, True, True]

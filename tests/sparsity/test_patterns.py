@@ -230,3 +230,9 @@ def test_densities_shrink_monotonically_in_blocks() -> None:
     shapes = {"a": torch.Size([8, 4]), "b": torch.Size([4, 16])}
     counts = [Block(2, 2).targets(shapes, keep, Uniform()) for keep in range(96, 7, -1)]
     assert all(less[name] <= more[name] for more, less in pairwise(counts) for name in shapes)  # type: ignore[operator]
+
+
+def test_n_m_ranks_infinite_scores() -> None:
+    scores = {"a": torch.tensor([[math.inf, math.inf, math.inf, -math.inf], [0.0, 1.0, 2.0, 3.0]])}
+    assert rows(NM(2, 4).masks(scores, 4, Global())) == [[[1, 1, 0, 0], [0, 0, 1, 1]]]
+    assert rows(NM(2, 4).masks(scores, 6, Global())) == [[[1, 1, 1, 1], [0, 0, 1, 1]]]
