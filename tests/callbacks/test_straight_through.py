@@ -178,3 +178,13 @@ def test_a_threshold_on_scores_drifts_and_loses_ties_where_exact_counts_do_not()
     moved = scores + torch.tensor([0.0, 0.01, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0])
     assert int((moved > scores.sort().values[3 - 1]).sum()) == 6  # before the threshold is moved, six instead of five
     assert int(top([moved], 5)[0].sum()) == 5
+
+
+def test_top_kast_moves_its_superset_and_nothing_else(small, tmp_path):
+    more = ["method.sparsifier.every=100", "optim.optimizer.weight_decay=0.5"]
+    run = parts(small(*of_method("top_kast"), *more))
+    initial = run.weights
+    run.fit(tmp_path)
+    for name, superset in run.sparsifier.active.items():
+        assert not (run.sparsifier.masks[name] & ~superset).any()
+        assert torch.equal(run.sparsifier._values[name] != initial[name], superset)
