@@ -80,7 +80,8 @@ def test_blocks_are_exchanged_whole() -> None:
     gradient = torch.zeros(4, 4)
     gradient[0, 3] = 1.0
     drop, grow = block.pooled({"a": BLOCKS})["a"], block.pooled({"a": gradient})["a"]
-    new = block.spread({"a": drop_and_grow(block.pooled(masks)["a"], drop, grow, 0.5)})
+    (units,) = drop_and_grow([mask], [drop], [grow], 0.5)
+    new = block.spread({"a": units})
     assert rows(new) == [[[1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]]  # 3 is less than 4
 
 
