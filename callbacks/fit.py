@@ -56,7 +56,9 @@ def fit(
     steps = subject.steps
     if weights is not None and resume is None:
         module.load_state_dict(load(Path(weights))["state_dict"])
-    record, flops = Record(sparsifier, begin), Flops(sparsifier)
+    # What another run did until the state that this one starts from is not this one's work.
+    own = resume is None or Path(resume).is_relative_to(folder)
+    record, flops = Record(sparsifier, begin, own), Flops(sparsifier, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -111,7 +113,8 @@ def fit(
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module)
-        numbers = record.result(counts, flops.result(built))
+        counts["flops"] = flops.result(built)
+        numbers = record.result(counts)
     finally:
         close(loggers, numbers, counts)
     return numbers, counts

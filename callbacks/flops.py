@@ -21,8 +21,9 @@ class Flops(Callback):
         sparsifier: knows the densities of the weights, and of the gradients that a step takes.
     """
 
-    def __init__(self, sparsifier: Sparsifier) -> None:
+    def __init__(self, sparsifier: Sparsifier, own: bool) -> None:
         self.sparsifier = sparsifier
+        self.own = own
         self.train = 0.0
         self._cost: Cost | None = None
         self._validation = {"sparse": 0.0, "dense": 0.0, "examples": 0.0}
@@ -62,6 +63,8 @@ class Flops(Callback):
         return {"train": self.train, "validation": self._validation}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if not self.own:
+            return
         self.train, self._validation = state_dict["train"], state_dict["validation"]
 
     def _measured(self, trainer: Trainer, module: LightningModule, batch: Any) -> Cost:

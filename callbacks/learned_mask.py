@@ -10,6 +10,7 @@ from callbacks.learned_scores import LearnedScores
 from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from sparsity.budget import Budget
+from sparsity.patterns import Unstructured
 from sparsity.schedules import Schedule
 from sparsity.scores import Score
 
@@ -35,8 +36,9 @@ class LearnedMask(LearnedScores):
         train: regular expressions of the names of parameters that are trained with the scores; the others are frozen.
         seed: of a random initial score.
         gradient_batches: training batches over which an initial score that needs gradients averages them.
-        threshold_every: as in SRNets' code, keep what scores above a threshold that moves only after so many steps;
-            None = keep as many as the budget says. At the end of training the count is exact either way.
+        threshold_every: as in SRNets' code, keep what scores above a threshold, which moves to the highest pruned score
+            only after so many steps; None = keep as many as the budget says. At the end of training the count is exact
+            either way.
     """
 
     def __init__(
@@ -53,6 +55,10 @@ class LearnedMask(LearnedScores):
     ) -> None:
         if threshold_every is not None and threshold_every < 1:
             raise ValueError(f"method.sparsifier.threshold_every={threshold_every} must be at least 1 step, or null")
+        if threshold_every is not None and threshold_every % every:
+            raise ValueError(f"method.sparsifier.threshold_every={threshold_every} must be a multiple of every={every}")
+        if threshold_every is not None and not isinstance(budget.pattern, Unstructured):
+            raise ValueError(f"threshold_every knows single weights only, not pattern={budget.pattern.label}")
         if margin is not None and margin <= 0:
             raise ValueError(f"method.sparsifier.margin={margin} must be above 0, or null for a soft initialisation")
         super().__init__(budget, schedule, every, train, Scoring(seed, batches=gradient_batches))
@@ -71,13 +77,13 @@ class LearnedMask(LearnedScores):
     def update(self, step: int, value: float) -> Masks:
         scores = {name: score.detach() for name, score in self._scores.items()}
         if self.threshold_every and self._thresholds and step % self.threshold_every and step != max(self.plan):
-            return {name: score >= self._thresholds[name] for name, score in scores.items()}
+            return {name: score > self._thresholds[name] for name, score in scores.items()}
         masks = self.budget.masks(scores, value)
-        if self.threshold_every:
-            self._thresholds = {
-                name: float(score[masks[name]].min()) if masks[name].any() else math.inf
-                for name, score in scores.items()
-            }
+        if self.threshold_every and step == 0 and self.margin is not None:
+            self._thresholds = dict.fromkeys(scores, self.margin / 2)
+        elif self.threshold_every:
+            pruned = {name: score[~masks[name]] for name, score in scores.items()}
+            self._thresholds = {name: float(each.max()) if len(each) else -math.inf for name, each in pruned.items()}
         return masks
 
     def state_dict(self) -> dict[str, Any]:

@@ -77,6 +77,10 @@ class LearnedScores(StraightThrough, ABC):
                 " use optim.decay_biases_and_norms=false or optim.optimizer.weight_decay=0"
             )
         groups[-1]["params"].extend(self._scores.values())
+        names = [name for name, _ in trained(pl_module).network.named_parameters()]
+        for pattern in self.train:
+            if not any(re.search(pattern, name) for name in names):
+                raise ValueError(f"method.sparsifier.train '{pattern}' matches no parameter, such as {names[-1]}")
         self._frozen = [w for name, w in trained(pl_module).network.named_parameters() if not self._trains(name)]
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

@@ -6,6 +6,7 @@ from typing import final
 import torch
 
 from callbacks.checkpoint_file import load
+from callbacks.moments import Moments
 from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.masks import unpack
@@ -24,10 +25,11 @@ class LotteryTicket(Sparsifier):
         budget: this level's sparsity, scope and distribution.
         score: importance of a trained weight.
         ticket: checkpoint of the level before.
+        moments: what the optimizer remembers of pruned weights.
     """
 
-    def __init__(self, budget: Budget, score: Score, ticket: Path) -> None:
-        super().__init__(budget)
+    def __init__(self, budget: Budget, score: Score, ticket: Path, moments: Moments | None = None) -> None:
+        super().__init__(budget, moments=moments)
         self.score = score
         self.ticket = ticket
 
@@ -43,7 +45,11 @@ class LotteryTicket(Sparsifier):
             scores[name] = evaluate(self.score, weight=trained)
             if packed:
                 scores[name].masked_fill_(~unpack(packed[name].to(weight.device), weight.shape), -torch.inf)
-        return self.budget.masks(scores)
+        masks = self.budget.masks(scores)
+        for name, score in scores.items():
+            if bool(score[masks[name]].eq(-torch.inf).any()):
+                raise ValueError(f"{self.ticket} keeps fewer weights of {name} than this run is to keep")
+        return masks
 
     def update(self, step: int, value: float) -> Masks:
         raise AssertionError("a lottery ticket's plan is empty: its mask is static")

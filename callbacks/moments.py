@@ -42,8 +42,8 @@ class Zero(Moments):
 
 @final
 class Keep(Moments):
-    """Nothing is touched, as in much published code: a newborn weight goes on with what it had when it was dropped,
-    which has decayed since, and what is pruned is pushed away from zero at every step and put back."""
+    """Nothing is touched, as in much published code: gradients of pruned weights reach the optimizer, newborn weights
+    start with moments of them, and what is pruned is moved at every step and put back to zero."""
 
     dirty = True
 
@@ -61,7 +61,7 @@ class Remember(Moments):
     def change(self, optimizer: Optimizer, name: str, weight: Parameter, old: Tensor, new: Tensor) -> None:
         aside = self._aside.setdefault(name, {})
         for key, value in tensors(optimizer, weight):
-            stored = aside.setdefault(key, torch.zeros_like(value))
+            stored = aside[key] = aside[key].to(value.device) if key in aside else torch.zeros_like(value)
             torch.where(old & ~new, value, stored, out=stored)
             torch.where(new & ~old, stored, value, out=value)
             zero_(value, new)

@@ -55,11 +55,14 @@ class Prune(Sparsifier):
         return self._pruned(0, dense, self.plan[0]) if 0 in self.plan else dense
 
     def update(self, step: int, value: float) -> Masks:
+        if value == 0:
+            return {name: torch.ones_like(mask) for name, mask in self.masks.items()}
         return self._pruned(step, self.masks, value)
 
     def _pruned(self, step: int, masks: Masks, sparsity: float) -> Masks:
         """Returns the masks within these that leave the sparsity; the weights are adjusted and zeroed on the way."""
-        for goal in geometric(self.sparsity, sparsity, self.rounds):
+        before = self.plan[max((at for at in self.plan if at < step), default=step)] if step else 0.0
+        for goal in geometric(before, sparsity, self.rounds):
             inputs = self.scoring.inputs(self.score, step)
             scores = self.scoring.scores(self.score, step, inputs)
             masks = self.budget.masks(

@@ -16,12 +16,14 @@ class Record(Callback):
 
     Args:
         sparsifier: knows the achieved sparsity.
+        own: whether a checkpoint that is gone on from is of the same run.
         begin: called once training is about to begin, when everything that was asked for has been found possible.
     """
 
-    def __init__(self, sparsifier: Sparsifier, begin: Callable[[], None]) -> None:
+    def __init__(self, sparsifier: Sparsifier, begin: Callable[[], None], own: bool) -> None:
         self.sparsifier = sparsifier
         self.begin = begin
+        self.own = own
         self.seconds = 0.0
         self.steps = 0
         self.validated_at = -1
@@ -30,7 +32,7 @@ class Record(Callback):
         self._begun = False
         self._since: float | None = None
 
-    def result(self, ledger: dict[str, Any], flops: dict[str, float]) -> dict[str, Any]:
+    def result(self, ledger: dict[str, Any]) -> dict[str, Any]:
         """Returns the part of the result that training decides; `ledger` is that of the final masks."""
         rate = self.steps * self.batch_size / self.seconds if self.seconds else 0.0
         return {
@@ -45,7 +47,7 @@ class Record(Callback):
             "steps": self.steps,
             "examples_per_second": rate,
             "seconds": self.seconds,
-            "flops": flops,
+            "flops": ledger["flops"],
         }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,6 +79,8 @@ class Record(Callback):
         return {"seconds": self.seconds, "validated_at": self.validated_at, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if not self.own:
+            return
         self.seconds = state_dict["seconds"]
         self.validated_at = state_dict["validated_at"]
         self.metrics = state_dict["metrics"]

@@ -55,7 +55,7 @@ class Scoring:
             "input_norm": lambda: input_norms(*sampling),
             "flow_gradient": lambda: flow_gradient(self._module, self._weights),
         }
-        return {name: makers[name]() for name in makers.keys() & needs(score)}
+        return {name: makers[name]() for name in needs(score) - {"weight", "generator"}}
 
     def scores(self, score: Score, step: int, inputs: Inputs | None = None) -> dict[str, Tensor]:
         """Evaluates a score on every weight in scope, pruned ones included.

@@ -163,7 +163,7 @@ class Sparsifier(Callback, ABC):
             for logger in trainer.loggers:
                 logger.log_metrics({"sparsity": self.sparsity, **self.numbers}, step)
         for name, weight in self._weights.items():
-            if weight.grad is not None:
+            if weight.grad is not None and not self.moments.dirty:
                 zero_(weight.grad, self.masks[name])
 
     def on_train_batch_end(
@@ -214,11 +214,11 @@ class Sparsifier(Callback, ABC):
 
     def _set(self, masks: Masks) -> None:
         self.masks = masks
-        kept = counts(masks)
+        kept, known = counts(masks), {name for name, density in self.densities.items() if density == 0}
         self._numel, self._kept = sum(mask.numel() for mask in masks.values()), sum(kept.values())
         self.sparsity = 1 - self._kept / self._numel if masks else 0.0
         self.densities = {name: kept[name] / mask.numel() for name, mask in masks.items()}
-        for name in (name for name, count in kept.items() if count == 0):
+        for name in (name for name, count in kept.items() if count == 0 and name not in known):
             log.warning("%s has no weights left at sparsity %.4f: nothing passes through it", name, self.sparsity)
 
     def _zero_weights(self) -> None:

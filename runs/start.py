@@ -94,6 +94,8 @@ class PreviousLevel(Start):
 class TicketOf(Start):
     """The mask that another method found at the same sparsity, with the weights as the model group builds them.
 
+    All else is as in this run, also what the other method's file overrides, such as the distribution.
+
     Attributes:
         method: name of a file in conf/method.
     """
@@ -105,7 +107,10 @@ class TicketOf(Start):
         if not file.exists():
             choices = nearest(self.method, (path.stem for path in METHODS.glob("*.yaml")))
             raise ValueError(f"method.start.method={self.method} is not a method{choices}")
-        return {"ticket": _with(config, method=OmegaConf.load(file))}
+        if self.method in ("dense", config.method.name):
+            raise ValueError(f"method.start.method={self.method} has no mask to give; name a sparse method, like imp")
+        other = {key: node for key, node in OmegaConf.load(file).items() if key != "defaults"}
+        return {"ticket": _with(config, method=other)}
 
 
 def levels(sparsity: float, rate: float, of_remaining: bool = True) -> list[float]:

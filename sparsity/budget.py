@@ -54,7 +54,7 @@ class Budget:
             raise ValueError(f"sparsity={self.sparsity} must be at least 0 and below 1, such as 0.8")
         if isinstance(self.of, OfScope) and self.pattern.only not in (None, self.sparsity):
             raise ValueError(
-                f"sparsity={self.sparsity} is none that pattern={self.pattern.label} has;"
+                f"sparsity={self.sparsity} is none that pattern={self.pattern.label} has, as a target or as a level;"
                 f" use sparsity={self.pattern.only}"
             )
 
@@ -122,7 +122,8 @@ class Budget:
     def met(self, shapes: Mapping[str, torch.Size], keep: int) -> bool:
         """Returns whether as many weights stay as the target says, within what distribution and pattern allow."""
         wanted = (_numel(shapes) + self.outside) * (1 - self.sparsity) - self.outside
-        return abs(keep - wanted) <= max(1, self.pattern.tolerance(shapes, self.distribution))
+        tolerance = max(1, self.pattern.tolerance(shapes, self.distribution))
+        return -tolerance - self.distribution.shortfall(shapes) <= keep - wanted <= tolerance
 
     def sparsity_of_scope(self, numel: int) -> float:
         """Returns the target as a fraction of the `numel` weights in scope."""

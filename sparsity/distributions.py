@@ -68,6 +68,10 @@ class Distribution(ABC):
         """Returns by how many weights the groups together may miss `keep`."""
         return 0
 
+    def shortfall(self, shapes: Mapping[str, torch.Size]) -> int:
+        """Returns how many weights fewer than `keep` scores may leave."""
+        return 0
+
 
 @final
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Global(Distribution):
         _check(shapes, keep)
         return [Group(tuple(shapes), keep, strict=self.strict)]
 
-    def tolerance(self, shapes: Mapping[str, torch.Size]) -> int:
+    def shortfall(self, shapes: Mapping[str, torch.Size]) -> int:
         return sum(shape.numel() for shape in shapes.values()) if self.strict else 0
 
 

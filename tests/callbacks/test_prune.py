@@ -186,7 +186,7 @@ def test_a_window_survives_an_interruption(small, tmp_path):
 def test_a_dense_model_is_pruned_by_data_without_a_step_of_training(small, method):
     import train
 
-    run = train.obtain(small(*of_method(method), "method.retrain_steps=0"))
+    run = train.obtain(small(*of_method(method), "method.retrain_steps=0", "distribution=global"))
     assert run.result["steps"] == 0
     assert run.result["sparsity"]["scope"] == pytest.approx(0.6, abs=1e-3)
 
@@ -202,3 +202,23 @@ def test_a_surgeons_memory_is_not_checkpointed(small, tmp_path):
     run.fit(tmp_path)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert state["callbacks"]["Sparsifier"]["memories"] == []
+
+
+@pytest.mark.parametrize(
+    "more", [["pattern=heads_and_neurons", "pattern.heads.size=4"], ["compat=smc"], ["distribution=owl"]], ids=str
+)
+def test_the_dense_phases_of_ac_dc_are_dense(small, tmp_path, more):
+    run = parts(small("method=ac_dc", "sparsity=0.5", "method.sparsifier.schedule.every=2", "model.heads=4", *more))
+    kept = {}
+    update = run.sparsifier.update
+
+    def watched(step, value):
+        masks = update(step, value)
+        kept[step] = all(bool(mask.all()) for mask in masks.values())
+        return masks
+
+    run.sparsifier.update = watched
+    run.fit(tmp_path)
+    plan = run.sparsifier.plan
+    assert 0.0 in plan.values()
+    assert {step: value == 0 for step, value in plan.items() if step} == kept

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from sparsity.budget import Budget
 from sparsity.distributions import Global
 from sparsity.patterns import Unstructured
+from sparsity.scope import Scope
 from tests.conftest import of_method
 from tests.methods.building import parts
 
@@ -63,3 +65,19 @@ def test_srnets_lets_sparsity_drift_between_thresholds(small, tmp_path, resumed)
     assert {0, 4, 8, 12} <= exact
     assert exact != set(counts)
     assert run.sparsifier.settled
+
+
+def test_smc_is_not_settled_while_too_much_is_kept():
+    shapes = {"a": torch.Size([10, 10])}
+    strict = Budget(0.5, Scope([""]), Global(strict=True))
+    assert strict.met(shapes, 50)
+    assert strict.met(shapes, 40)
+    assert not strict.met(shapes, 60)
+
+
+def test_srnets_starts_between_the_two_scores_of_hard_initialisation(small, tmp_path):
+    run = parts(small(*of_method("learned_mask"), "compat=srnets", "lr=1e-5"))
+    run.fit(tmp_path, stop_step=3)
+    wanted = sum(round(0.4 * mask.numel()) for mask in run.sparsifier.masks.values())
+    kept = sum(int(mask.sum()) for mask in run.sparsifier.masks.values())
+    assert abs(kept - wanted) <= len(run.sparsifier.masks)

@@ -30,6 +30,14 @@ def built(small: Callable[..., DictConfig], tmp_path: Path, method: str, *overri
     return parts(config, ticket=tmp_path / "dense" / "checkpoints" / "last.ckpt")
 
 
+def tolerance(run: Parts) -> int:
+    """Weights by which a run may miss its target: one, or what its distribution rounds in parts of a tensor."""
+    if not run.sparsifier.masks:
+        return 0
+    budget, shapes = run.sparsifier.budget, {name: mask.shape for name, mask in run.sparsifier.masks.items()}
+    return max(1, budget.pattern.tolerance(shapes, budget.distribution))
+
+
 class Watcher(Callback):
     """Looks at the weights at every hook where anyone can, and at what the optimizer holds."""
 
@@ -85,7 +93,7 @@ def test_pruned_weights_are_zero_wherever_one_looks(small, tmp_path, method, tra
     assert watcher.looks > 12 * 4
     masks = run.sparsifier.masks
     numel, kept = sum(mask.numel() for mask in masks.values()), sum(int(mask.sum()) for mask in masks.values())
-    assert abs(kept - numel * (1 - run.config.sparsity)) <= 1
+    assert abs(kept - numel * (1 - run.config.sparsity)) <= tolerance(run)
     assert run.sparsifier.settled
 
 
@@ -120,7 +128,7 @@ def test_sparsity_is_constant_or_follows_the_plan(small, tmp_path, method):
             value = plan.get(step, planned)
             assert total == before if value == planned else (total < before) == (value > planned)
             if step in plan:
-                assert abs(total - numel * (1 - value)) <= 1
+                assert abs(total - numel * (1 - value)) <= tolerance(run)
             before, planned = total, value
 
 

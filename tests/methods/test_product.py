@@ -25,7 +25,7 @@ def ticket(tmp_path_factory):
     [*product(["global", "uniform", "erk"], ["unstructured", "n_m"]), ("uniform", "block")],
 )
 @pytest.mark.parametrize("method", SPARSE)
-def test_a_few_steps(small, tmp_path, ticket, method, distribution, pattern):
+def test_a_few_steps_resumed(small, tmp_path, ticket, method, distribution, pattern):
     overrides = [*of_method(method, 0.5), f"distribution={distribution}", f"pattern={pattern}", *SMALLER]
     overrides = [o.replace("schedule.every=2", "schedule.every=1") for o in overrides]
     config = small(*overrides)
@@ -37,7 +37,9 @@ def test_a_few_steps(small, tmp_path, ticket, method, distribution, pattern):
     if run is None:
         assert f"pattern={pattern} cannot" in refused
         return
-    numbers = run.fit(tmp_path)
+    run.fit(tmp_path, stop_step=3)
+    run = parts(config, ticket=ticket if takes_ticket(config) else None)
+    numbers = run.fit(tmp_path, resume=tmp_path / "checkpoints" / "last.ckpt")
     assert run.sparsifier.settled
     assert abs(numbers["sparsity"]["scope"] - 0.5) < 0.01
     for name, mask in run.sparsifier.masks.items():

@@ -9,6 +9,8 @@ from tests.methods.rank import two_ranks
 
 RESUMED = ["gmp", "rigl", "soft_movement", "top_kast"]
 
+pytestmark = pytest.mark.xdist_group("ranks")  # the ranks are started once
+
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):

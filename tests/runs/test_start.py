@@ -85,3 +85,9 @@ def test_illegal_rewind_step():
         PreviousLevel(0.2, -1)
     with pytest.raises(ValueError, match="rewind_step=5 must be below steps=5"):
         PreviousLevel(0.2, 5).needs(composed("method=lth", "sparsity=0.5", "steps=5"))
+
+
+@pytest.mark.parametrize("method", ["dense", "imp_rewind"])
+def test_illegal_giver_of_a_ticket(method):
+    with pytest.raises(ValueError, match=f"method.start.method={method} has no mask to give"):
+        TicketOf(method).needs(composed("method=imp_rewind", "sparsity=0.3"))
