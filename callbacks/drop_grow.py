@@ -14,6 +14,7 @@ from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.exchange import Exchange, PerTensor
 from sparsity.exploration import Exploration
+from sparsity.memories import Running
 from sparsity.patterns import Tiles
 from sparsity.schedules import Schedule
 from sparsity.scores import Score, needs
@@ -103,13 +104,15 @@ class DropGrow(Sparsifier):
         return masks
 
     def looks_at_dense_gradient(self, step: int) -> bool:
-        inputs = needs(self.grow)
-        if "memory" in inputs:
+        if isinstance(self.grow, Running):
             return step <= max(self.plan)
-        return "gradient" in inputs and step > 0 and step in self.plan
+        return "gradient" in needs(self.grow) and step > 0 and step in self.plan
 
     def forward_passes(self, step: int) -> int:
-        return 0 if step else self.scoring.forward_passes(self.initial, 0)
+        if step == 0:
+            return self.scoring.forward_passes(self.initial, 0)
+        scores = (self.drop, self.grow) if step in self.plan else ()
+        return sum(self.scoring.forward_passes(score, step) for score in scores)
 
     @property
     def tensors_keep_counts(self) -> bool:

@@ -61,8 +61,8 @@ class Prune(Sparsifier):
 
     def _pruned(self, step: int, masks: Masks, sparsity: float) -> Masks:
         """Returns the masks within these that leave the sparsity; the weights are adjusted and zeroed on the way."""
-        before = self.plan[max((at for at in self.plan if at < step), default=step)] if step else 0.0
-        for goal in geometric(before, sparsity, self.rounds):
+        earlier = max((at for at in self.plan if at < step), default=None)
+        for goal in geometric(0.0 if earlier is None else self.plan[earlier], sparsity, self.rounds):
             inputs = self.scoring.inputs(self.score, step)
             scores = self.scoring.scores(self.score, step, inputs)
             masks = self.budget.masks(
@@ -73,6 +73,7 @@ class Prune(Sparsifier):
                     if isinstance(self.score, ScoreWithMemory):
                         weight.copy_(self.score.adjusted(weight.detach(), inputs["memory"][name], masks[name]))
                     zero_(weight, masks[name])
+            del inputs  # which may be as large as 50 networks, and are made anew
         return masks
 
     def forward_passes(self, step: int) -> int:

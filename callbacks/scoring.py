@@ -127,4 +127,4 @@ class Scoring:
         self, score: Running | Sampled, memories: dict[str, Tensor], gradients: Mapping[str, Tensor], **share: Any
     ) -> None:
         for name, weight in self._weights.items():
-            memories[name] = score.accumulate(memories.get(name), weight.detach(), gradients[name], **share)
+            memories[name] = score.accumulate(memories.get(name), weight.detach(), gradients[name].float(), **share)

@@ -157,7 +157,8 @@ class Sparsifier(Callback, ABC):
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         # Gradients are accumulated, all-reduced and unscaled here, and not yet clipped.
         step = trainer.global_step
-        self.scoring.remember()
+        if step <= max(self.plan, default=-1):
+            self.scoring.remember()
         if step > 0 and step in self.plan:
             self._change(optimizer, self.update(step, self.plan[step]))
             for logger in trainer.loggers:

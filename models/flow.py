@@ -39,7 +39,7 @@ def flow(network: PreTrainedModel, weights: Mapping[str, Tensor], ids: Tensor) -
             f" {', '.join(ACTIVATIONS)}"
         )
     precision = next(iter(weights.values())).dtype
-    others = {name: weight.detach().to(precision) for name, weight in network.named_parameters()}
+    others = {name: weight.detach().to(precision) for name, weight in network.named_parameters() if name not in weights}
     with _cut(network), _Linear():
         result: Tensor = functional_call(network, others | dict(weights), kwargs={"input_ids": ids}).logits.sum()
     return result
@@ -51,7 +51,9 @@ def _cut(network: nn.Module) -> Iterator[None]:
     adding = [module for module in network.modules() if hasattr(module, "dense") and hasattr(module, "LayerNorm")]
     with ExitStack() as stack:
         for module in adding:
-            hook = module.register_forward_pre_hook(lambda _, inputs: (inputs[0], torch.zeros_like(inputs[1])))
+            hook = module.register_forward_pre_hook(
+                lambda _, inputs: (inputs[0], torch.zeros_like(inputs[1])) if len(inputs) > 1 else None
+            )
             stack.callback(hook.remove)
         yield
 

@@ -191,12 +191,8 @@ class Owl(Distribution):
         sizes = [shape.numel() for shape in shapes.values()]
         mean = sum((r * size for r, size in zip(raised, sizes, strict=True)), Fraction(0)) / total
         densities = [Fraction(keep, total) + 2 * Fraction(repr(self.spread)) * (r - mean) for r in raised]
-        for name, density in zip(shapes, densities, strict=True):
-            if keep > 0 and density <= 0:
-                raise ValueError(
-                    f"distribution.spread={self.spread} leaves {name} without weights when {keep} of {total} stay;"
-                    f" use at most {math.floor(Fraction(keep, total) * 500) / 1000}"
-                )
+        # Where few weights stay, the spread may ask for less than none; a tenth of the mean density stays everywhere.
+        densities = [max(density, Fraction(keep, 10 * total)) for density in densities]
         # What is pruned is out of reach, so that gradual pruning gives nested masks whatever the new ratios.
         alive = [int(scores[name].gt(-math.inf).count_nonzero()) for name in shapes]
         within = [d * size / max(n, 1) for d, size, n in zip(densities, sizes, alive, strict=True)]

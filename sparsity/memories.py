@@ -80,6 +80,19 @@ class MeanGradient(Running):
 
 
 @final
+class MeanSaliency(Running):
+    """|w * sum of dL/dw| over the steps since the last update: SNIP's saliency over a window instead of one step."""
+
+    since_update = True
+
+    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
+        return gradient.clone() if memory is None else memory.add_(gradient)
+
+    def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
+        return (weight * memory).abs()
+
+
+@final
 class Fisher(Sampled):
     """0.5 * w^2 * (damping + mean of (dL/dw)^2): the loss that removing a weight costs to second order, with the
     diagonal of the empirical Fisher for the Hessian (Kurtic et al. 2022, arXiv 2203.07259, eq. 4, block size 1).

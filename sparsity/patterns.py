@@ -205,7 +205,7 @@ class NM(Pattern):
 
     def masks(self, scores: Tensors, keep: int, distribution: Distribution) -> dict[str, Tensor]:
         groups = {name: score.reshape(-1, self.m) for name, score in scores.items()}
-        pruned = {name: top_of_each(group, self.n) for name, group in groups.items()}
+        pruned = {name: top_of_each(group, self.n) & (group > -math.inf) for name, group in groups.items()}
         dropped = self.m - self.n
         total = sum(score.numel() for score in scores.values())
         still_dense = max(0, total // self.m - round((total - keep) / dropped))

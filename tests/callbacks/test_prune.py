@@ -98,12 +98,14 @@ def test_gradual_surgery_keeps_what_is_pruned_pruned(small, tmp_path):
     assert len(run.sparsifier.plan) > 3
 
 
-def test_synaptic_flow_never_empties_a_tensor(small, tmp_path, caplog):
+@pytest.mark.parametrize("at", [0.0, 0.1])
+def test_synaptic_flow_never_empties_a_tensor(small, tmp_path, caplog, at):
     """At 99.9 % with 100 rounds; a single round does."""
     sizes = ["model.hidden_size=64", "model.heads=4", "model.intermediate_size=128"]
     densities = {}
     for rounds in (100, 1):
-        run = parts(small("method=synflow", "sparsity=0.999", f"method.sparsifier.rounds={rounds}", "steps=1", *sizes))
+        more = [f"method.sparsifier.rounds={rounds}", f"method.sparsifier.schedule.at={at}", "steps=10", *sizes]
+        run = parts(small("method=synflow", "sparsity=0.999", *more))
         run.fit(tmp_path / str(rounds))
         densities[rounds] = min(run.sparsifier.densities.values())
         assert sum(int(mask.sum()) for mask in run.sparsifier.masks.values()) == round(

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+import torch
 from hydra.errors import InstantiationException
 
 from tests.conftest import METHODS, SMALL, composed, of_method
@@ -44,3 +45,8 @@ def test_a_few_steps_resumed(small, tmp_path, ticket, method, distribution, patt
     assert abs(numbers["sparsity"]["scope"] - 0.5) < 0.01
     for name, mask in run.sparsifier.masks.items():
         assert not run.weights[name][~mask].any()
+        if pattern == "n_m":
+            assert mask.reshape(-1, 4).sum(1).eq(2).all()
+        if pattern == "block":
+            blocks = mask.reshape(mask.shape[0] // 4, 4, -1, 4)
+            assert torch.equal(blocks.any(3).any(1), blocks.all(3).all(1))

@@ -200,11 +200,16 @@ def test_outliers_among_what_is_left_give_nested_counts() -> None:
         previous = masks
 
 
+def test_owl_leaves_a_tenth_of_the_mean_density_everywhere() -> None:
+    generator = torch.Generator().manual_seed(0)
+    flat, tailed = torch.rand(40, 50, generator=generator), torch.randn(40, 50, generator=generator) ** 6
+    scores = {"flat": flat, "tailed": tailed.abs()}
+    keeps = {g.names[0]: g.keep for g in Owl().groups({n: s.shape for n, s in scores.items()}, 100, scores)}
+    assert sum(keeps.values()) == 100
+    assert 0 < keeps["flat"] < 20
+
+
 def test_illegal_owl() -> None:
-    shapes = {name: score.shape for name, score in OUTLIERS.items()}
-    with pytest.raises(ValueError, match=r"distribution\.spread=0\.5 leaves b without weights .* at most 0\.125"):
-        Owl(2.0, 0.5).groups(shapes, 2, OUTLIERS)
-    assert [group.keep for group in Owl(2.0, 0.125).groups(shapes, 2, OUTLIERS)] == [2, 0]
     for fields in ({"threshold": 0.0}, {"threshold": float("nan")}, {"spread": -0.1}, {"spread": 1.0}):
         with pytest.raises(ValueError, match=rf"distribution\.{next(iter(fields))}="):
             Owl(**fields)

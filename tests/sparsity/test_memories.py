@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sparsity.memories import Fisher, MeanGradient, Momentum, Movement
+from sparsity.memories import Fisher, MeanGradient, MeanSaliency, Momentum, Movement
 
 WEIGHTS = torch.tensor([[[1.0, -2.0, 0.0, 4.0], [-0.5, 3.0, -1.0, 2.0]], [[2.0, -1.0, 0.0, 4.0], [0.5, 3.0, 1.0, 2.0]]])
 GRADIENTS = torch.tensor(
@@ -12,6 +12,7 @@ GRADIENTS = torch.tensor(
 TABLES = [
     (Movement(), [[-1.0, 1.5, 0.0, 8.0], [0.0, 0.0, 0.0, 0.0]]),
     (MeanGradient(), [[0.0, 1.0, 6.0, 2.0], [4.0, 0.0, 2.0, 0.0]]),
+    (MeanSaliency(), [[0.0, 1.0, 0.0, 8.0], [2.0, 0.0, 2.0, 0.0]]),
     (Fisher(damping=1.0), [[4.0, 0.625, 0.0, 24.0], [0.625, 9.0, 1.0, 2.125]]),
 ]
 
