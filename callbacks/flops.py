@@ -19,6 +19,7 @@ class Flops(Callback):
 
     Args:
         sparsifier: knows the densities of the weights, and of the gradients that a step takes.
+        own: whether a checkpoint that is gone on from is of the same run.
     """
 
     def __init__(self, sparsifier: Sparsifier, own: bool) -> None:

@@ -88,7 +88,7 @@ class Scoring:
         at_hand = {"gradient"} if step else set()  # the step's own
         if step and isinstance(score, Running):
             at_hand.add("memory")
-        return self.batches * sum(FORWARD_PASSES.get(name, 0) for name in needs(score) - at_hand)
+        return self.batches * sum(FORWARD_PASSES[name] for name in needs(score) - at_hand)
 
     def remember(self) -> None:
         """Shows the gradients of a step to the scores that look back."""

@@ -62,31 +62,30 @@ class Movement(Running):
         return memory
 
 
-@final
-class MeanGradient(Running):
-    """|sum of dL/dw| over the steps since the last update, which ranks as the mean over that window does.
-
-    For growth, instead of the gradient of one step. Gradients are summed before the absolute value, so that noise
-    cancels.
-    """
+class Window(Running, ABC):
+    """Remembers the sum of the gradients since the last update, which ranks as their mean over that window does."""
 
     since_update = True
 
     def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
         return gradient.clone() if memory is None else memory.add_(gradient)
+
+
+@final
+class MeanGradient(Window):
+    """|sum of dL/dw| over the steps since the last update.
+
+    For growth, instead of the gradient of one step. Gradients are summed before the absolute value, so that noise
+    cancels.
+    """
 
     def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
         return memory.abs()
 
 
 @final
-class MeanSaliency(Running):
+class MeanSaliency(Window):
     """|w * sum of dL/dw| over the steps since the last update: SNIP's saliency over a window instead of one step."""
-
-    since_update = True
-
-    def accumulate(self, memory: Tensor | None, weight: Tensor, gradient: Tensor) -> Tensor:
-        return gradient.clone() if memory is None else memory.add_(gradient)
 
     def __call__(self, weight: Tensor, memory: Tensor) -> Tensor:
         return (weight * memory).abs()

@@ -16,10 +16,17 @@ from torch import Generator, Tensor
 
 Score = Callable[..., Tensor]
 
-# What inputs cost beside training, in forward passes of the batches they are taken from. A backward pass costs two; Hg
-# takes the gradient twice, and the second time a backward pass through both of its passes.
-FORWARD_PASSES = {"gradient": 3, "memory": 3, "hessian_gradient": 12, "input_norm": 1}
-_INPUTS = ("weight", "gradient", "generator", "memory", "hessian_gradient", "input_norm", "flow_gradient")
+# What a score can ask for, and what making it costs beside training, in forward passes of the batches it is taken from.
+# A backward pass costs two; Hg takes the gradient twice, the second time with a backward pass through both its passes.
+FORWARD_PASSES = {
+    "weight": 0,
+    "gradient": 3,
+    "generator": 0,
+    "memory": 3,
+    "hessian_gradient": 12,
+    "input_norm": 1,
+    "flow_gradient": 0,  # one token a round, without data
+}
 
 
 def magnitude(weight: Tensor) -> Tensor:
@@ -82,8 +89,9 @@ def needs(score: Score) -> frozenset[str]:
     for name, parameter in inspect.signature(score).parameters.items():
         if parameter.default is not parameter.empty:
             continue
-        if name not in _INPUTS or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ValueError(f"score {_name(score)} asks for '{name}', but a score can only have {', '.join(_INPUTS)}")
+        if name not in FORWARD_PASSES or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            known = ", ".join(FORWARD_PASSES)
+            raise ValueError(f"score {_name(score)} asks for '{name}', but a score can only have {known}")
         names.add(name)
     return frozenset(names)
 
