@@ -16,7 +16,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-HASHED = ("task", "model", "method", "optim", "trainer", "seed", "batch_size", "steps", "epochs", "stop_step")
+HASHED = (
+    *("task", "model", "method", "optim", "loss", "tuning", "trainer"),
+    *("seed", "batch_size", "steps", "epochs", "stop_step"),
+)
 PLACES = {"trainer": {"accelerator", "devices", "profiler"}}
 
 
@@ -35,6 +38,7 @@ def identity(config: DictConfig) -> str:
     name = resolved["model"].get("name")
     if name and os.path.isdir(os.path.expanduser(name)):
         counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
+    counted["loss"] = _by_content(counted["loss"])
     text = json.dumps(_plain(counted), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -54,12 +58,17 @@ def run_id(config: DictConfig) -> str:
 
 @cache
 def folder_digest(folder: str) -> str:
-    """Returns a digest of the names and contents of the files directly in a folder, hidden ones left out."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")):
-        digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    """Returns a digest of the names and contents of all files in a folder, what is hidden left out.
+
+    Of a single file, that of its content.
+    """
+    digest, top = hashlib.sha256(), Path(folder)
+    for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+        name = path.relative_to(top)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            digest.update(str(name).encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -73,6 +82,14 @@ def _replace(node: Any, old: str, new: str) -> Any:
     if isinstance(node, list):
         return [_replace(value, old, new) for value in node]
     return new if node == old else node
+
+
+def _by_content(node: Any) -> Any:
+    """The same node with the digests of the files and folders that it names."""
+    if isinstance(node, Mapping):
+        return {key: _by_content(value) for key, value in node.items()}
+    path = os.path.expanduser(node) if isinstance(node, str) else ""
+    return folder_digest(path) if os.path.exists(path) else node
 
 
 def _plain(node: Any) -> Any:
