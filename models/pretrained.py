@@ -78,13 +78,38 @@ class Pretrained:
         Raises:
             ValueError: the model cannot be read, is neither BERT nor RoBERTa, or its encoder weights do not fit.
         """
+        network, missing = self._load(auto_class, self._dropouts() | config)
+        if self.head_init is not None:
+            for layer in new_head(network, missing):
+                self.head_init(layer)
+        if self.head_dropout is not None:
+            set_dropout(network, self.head_dropout)
+        trained: PreTrainedModel = network.train()
+        return trained
+
+    def complete(self, auto_class: Any) -> PreTrainedModel:
+        """The network as it was saved, in evaluation mode; no weight is new.
+
+        Raises:
+            ValueError: as `build`, and if its head is not that of `auto_class`.
+        """
+        network, missing = self._load(auto_class, {})
+        if new := sorted(missing):
+            raise ValueError(
+                f"model '{self.name}' has no trained {new[0].rpartition('.')[0]}; name one trained for the task"
+            )
+        evaluated: PreTrainedModel = network.eval()
+        return evaluated
+
+    def _load(self, auto_class: Any, config: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
+        """The network, and the names of its weights that are new."""
         with self._reading("config"):
             settings = AutoConfig.from_pretrained(self.name)
         if settings.model_type not in FAMILIES:
             raise ValueError(
                 f"model '{self.name}' is of the type {settings.model_type}; supported are {', '.join(FAMILIES)}"
             )
-        for key, value in (self._dropouts() | config).items():
+        for key, value in config.items():
             setattr(settings, key, value)
         with self._reading("weights"):
             network, report = auto_class.from_pretrained(
@@ -96,13 +121,7 @@ class Pretrained:
             )
         missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
         self._check_encoder(network, missing, report["unexpected_keys"])
-        if self.head_init is not None:
-            for layer in new_head(network, missing):
-                self.head_init(layer)
-        if self.head_dropout is not None:
-            set_dropout(network, self.head_dropout)
-        trained: PreTrainedModel = network.train()
-        return trained
+        return network, missing
 
     def _dropouts(self) -> dict[str, float]:
         dropouts: dict[str, float] = {}

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -22,7 +22,6 @@ class Outputs:
         labels: (examples,).
         losses: the task's own loss of each example by its label, (examples,).
         hidden: for losses that look inside, the embeddings and the outputs of each layer, (sequences, tokens, size).
-        attentions: as above, the attention probabilities of each layer, (sequences, heads, tokens, tokens).
         real: which tokens are no padding, bool of shape (sequences, tokens).
     """
 
@@ -30,18 +29,17 @@ class Outputs:
     labels: Tensor
     losses: Tensor
     hidden: tuple[Tensor, ...]
-    attentions: tuple[Tensor, ...]
     real: Tensor
 
 
 class Loss(nn.Module, ABC):
     """A training loss; its own parameters, if it has any, are trained with the network's.
 
-    Class attributes:
-        inside: whether it looks at hidden states and attentions.
+    Attributes:
+        inside: whether it looks at hidden states.
     """
 
-    inside: ClassVar[bool] = False
+    inside: bool = False
 
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
         """Takes note of the network that is trained and of the rows that it is trained on, before training.

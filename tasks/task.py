@@ -73,6 +73,7 @@ class Task(LightningModule, ABC):
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
+        recipe.loss.prepare(network, data["train"])
         self.network = recipe.tuning(network)
         self.tokenizer = tokenizer
         self.data = dict(data)
@@ -81,7 +82,6 @@ class Task(LightningModule, ABC):
         self.steps = recipe.steps
         self.batch_size = recipe.batch_size
         self.objective = recipe.loss
-        self.objective.prepare(self.network, self.data["train"])
         self.metrics = nn.ModuleDict(
             {
                 split: nn.ModuleDict({name: metric.clone() for name, metric in metrics.items()})
@@ -107,12 +107,11 @@ class Task(LightningModule, ABC):
 
     def outputs(self, batch: Batch, network: PreTrainedModel | None = None, inside: bool = False) -> Outputs:
         """What the network, or another one of its kind, says of a batch; `inside` also of what goes on in it."""
-        more = {"output_hidden_states": True, "output_attentions": True} if inside else {}
-        said = (network or self.network)(**{name: batch[name] for name in INPUTS if name in batch}, **more)
+        inputs = {name: batch[name] for name in INPUTS if name in batch}
+        said = (network or self.network)(**inputs, output_hidden_states=inside)
         logits = self.logits(said.logits, batch).float()
-        hidden, attentions = (said.hidden_states, said.attentions) if inside else ((), ())
         losses, real = self.criterion(logits, batch["labels"]), batch["attention_mask"].flatten(end_dim=-2).bool()
-        return Outputs(logits, batch["labels"], losses, hidden, attentions, real)
+        return Outputs(logits, batch["labels"], losses, said.hidden_states or (), real)
 
     def loss(self, batch: Batch) -> Tensor:
         """What is descended on a batch of the training split, a scalar."""
