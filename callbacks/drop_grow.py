@@ -65,7 +65,7 @@ class DropGrow(Sparsifier):
         if not isinstance(budget.pattern, Tiles):
             raise ValueError(
                 f"pattern={budget.pattern.label} cannot be exchanged unit by unit within a tensor, as RigL and SET do;"
-                " use pattern=block or pattern=unstructured"
+                " use pattern=block or pattern=unstructured, or a method that prunes, such as method=gmp"
             )
         if grace < 0:
             raise ValueError(f"method.sparsifier.grace={grace} must be at least 0 steps")

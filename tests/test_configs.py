@@ -11,7 +11,7 @@ OPTIONS = sorted(
     for group in ("task", "model", "scope", "distribution", "pattern", "sparsity_of", "optim", "trainer", "logger")
     for path in (ROOT / "conf" / group).glob("*.yaml")
 )
-ASKED_FOR = {"pretrained": ["model.name=x"], "heads_and_neurons": ["pattern.heads.size=16"]}  # what only users know
+ASKED_FOR = {"pretrained": ["model.name=x"]}  # what only users know
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 

@@ -207,7 +207,7 @@ def test_a_surgeons_memory_is_not_checkpointed(small, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", [["pattern=heads_and_neurons", "pattern.heads.size=4"], ["compat=smc"], ["distribution=owl"]], ids=str
+    "more", [["pattern=heads_and_neurons"], ["compat=smc"], ["distribution=owl"]], ids=str
 )
 def test_the_dense_phases_of_ac_dc_are_dense(small, tmp_path, more):
     run = parts(small("method=ac_dc", "sparsity=0.5", "method.sparsifier.schedule.every=2", "model.heads=4", *more))
