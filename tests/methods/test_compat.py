@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from sparsity.budget import Budget
 from sparsity.distributions import Global
@@ -20,13 +21,31 @@ def test_smc_keeps_what_lies_strictly_above_the_threshold():
     assert strict["b"].tolist() == [False, False, False, True]
 
 
-def test_smc_prunes_the_head_too(small, tmp_path):
-    run = parts(small(*of_method("magnitude_before"), "compat=smc"))
-    run.fit(tmp_path)
-    kept = sum(int(mask.sum()) for mask in run.sparsifier.masks.values())
+class Counts(Callback):
+    """Remembers how many weights are kept after each step."""
+
+    def __init__(self, sparsifier):
+        self.sparsifier = sparsifier
+        self.kept = []
+
+    def on_train_batch_end(self, *_):
+        self.kept.append(sum(int(mask.sum()) for mask in self.sparsifier.masks.values()))
+
+
+@pytest.mark.parametrize("method", ["gmp", "magnitude_before", "random_before", "rigl"])
+def test_smc_prunes_the_head_too_and_one_weight_more_than_asked(small, tmp_path, method):
+    """Where no scores tie, that is all it may miss."""
+    run = parts(small(*of_method(method), "compat=smc"))
+    counts = Counts(run.sparsifier)
+    run.fit(tmp_path, counts)
     numel = sum(mask.numel() for mask in run.sparsifier.masks.values())
     assert "classifier.weight" in run.sparsifier.masks
-    assert kept == round(numel * 0.4) - 1
+    assert "bert.embeddings.word_embeddings.weight" in run.sparsifier.masks
+    assert counts.kept[-1] == round(numel * 0.4) - 1
+    sparsities = run.sparsifier.plan if method == "gmp" else dict.fromkeys(range(12), 0.6)
+    for step, value in sparsities.items():
+        if value:
+            assert counts.kept[step] == round(numel * (1 - value)) - 1
 
 
 def test_numenta_keeps_as_many_in_every_row(small, tmp_path):
