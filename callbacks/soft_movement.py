@@ -33,8 +33,6 @@ class SoftMovement(LearnedScores):
         train: regular expressions of the names of parameters that are trained with the scores; the others are frozen.
     """
 
-    follows_plan = False
-
     def __init__(
         self,
         budget: Budget,
