@@ -100,3 +100,12 @@ def test_srnets_starts_between_the_two_scores_of_hard_initialisation(small, tmp_
     wanted = sum(round(0.4 * mask.numel()) for mask in run.sparsifier.masks.values())
     kept = sum(int(mask.sum()) for mask in run.sparsifier.masks.values())
     assert abs(kept - wanted) <= len(run.sparsifier.masks)
+
+
+def test_srnets_ends_with_the_exact_count_though_no_threshold_moves_there(small, tmp_path):
+    more = ["compat=srnets", "method.sparsifier.threshold_every=5", "method.sparsifier.margin=null", "lr=1e-2"]
+    run = parts(small(*of_method("learned_mask"), *more))
+    counts = Counts(run.sparsifier)
+    run.fit(tmp_path, counts)
+    assert counts.kept[10] != 1638  # of 4096, after 11 steps
+    assert counts.kept[11] == 1638
