@@ -241,3 +241,8 @@ def test_n_m_ranks_infinite_scores() -> None:
     scores = {"a": torch.tensor([[math.inf, math.inf, math.inf, -math.inf], [0.0, 1.0, 2.0, 3.0]])}
     assert rows(NM(2, 4).masks(scores, 4, Global())) == [[[1, 1, 0, 0], [0, 0, 1, 1]]]
     assert rows(NM(2, 4).masks(scores, 6, Global())) == [[[1, 1, 1, 1], [0, 0, 1, 1]]]
+
+
+def test_a_group_with_fewer_left_than_it_may_keep_gets_none_back() -> None:
+    scores = {"w": torch.tensor([[1.0, -math.inf, -math.inf, -math.inf, 4.0, 3.0, 2.0, 1.0]])}
+    assert NM(2, 4).masks(scores, 4, Global())["w"].int().tolist() == [[1, 0, 0, 0, 1, 1, 0, 0]]
