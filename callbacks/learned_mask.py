@@ -68,7 +68,6 @@ class LearnedMask(LearnedScores):
         self.initial = initial
         self.margin = margin
         self.threshold_every = threshold_every
-        self.follows_plan = threshold_every is None
         self._thresholds: dict[str, float] = {}
 
     def initial_scores(self) -> dict[str, Tensor]:

@@ -37,8 +37,6 @@ class SoftMovement(LearnedScores):
         moments: what the optimizer remembers of trained weights that are pruned and kept again; by default everything.
     """
 
-    follows_plan = False
-
     def __init__(
         self,
         budget: Budget,

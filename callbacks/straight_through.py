@@ -36,8 +36,6 @@ class StraightThrough(Sparsifier, ABC):
         moments: what the optimizer remembers of weights that are not trained any more, or again.
     """
 
-    hidden = True
-
     def __init__(
         self,
         budget: Budget,

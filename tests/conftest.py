@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of a second's training only lose by more threads
@@ -31,12 +32,18 @@ def composed(*overrides: str) -> DictConfig:
         return compose("config", overrides=list(overrides))
 
 
+@cache
+def plain(method: str) -> DictConfig:
+    """A method's node of the config; composing takes longer than training a few steps."""
+    return composed(f"method={method}").method
+
+
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:
     """Overrides that select a method, make its schedule fit a dozen steps, and take few batches and rounds."""
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
-    node = composed(f"method={method}").method
+    node = plain(method)
     if "schedule" in node.sparsifier and "every" in node.sparsifier.schedule:
         overrides.append("method.sparsifier.schedule.every=2")
     if "rate" in node.start:
