@@ -152,9 +152,7 @@ def test_illegal_rounds(small):
         parts(small(*of_method("synflow"), "method.sparsifier.rounds=0"))
 
 
-@pytest.mark.parametrize(
-    "more", [["pattern=heads_and_neurons"], ["compat=smc"], ["distribution=owl"]], ids=str
-)
+@pytest.mark.parametrize("more", [["pattern=heads_and_neurons"], ["compat=smc"], ["distribution=owl"]], ids=str)
 def test_the_dense_phases_of_ac_dc_are_dense(small, tmp_path, more):
     run = parts(small("method=ac_dc", "sparsity=0.5", "method.sparsifier.schedule.every=2", "model.heads=4", *more))
     kept = {}
