@@ -83,6 +83,51 @@ def test_newborns_stay_for_their_grace(small, tmp_path, method, grace):
     assert (died_young == 0) == (grace == 5)
 
 
+class Settled(Callback):
+    """Remembers, where a best checkpoint would be saved, whether it may be, and the sparsity."""
+
+    def __init__(self, sparsifier):
+        self.sparsifier = sparsifier
+        self.seen = {}
+
+    def on_validation_end(self, trainer, module):
+        self.seen[trainer.global_step] = self.sparsifier.settled, self.sparsifier.sparsity
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "per_row"])  # the latter may miss its target by more than that
+def test_a_network_with_a_surplus_is_not_settled(small, tmp_path, distribution):
+    options = [f"distribution={distribution}", "method.sparsifier.drop_fraction=0.1", "task.data.val=8"]
+    run = parts(small(*of_method("mest_soft"), *options))
+    settled = Settled(run.sparsifier)
+    run.fit(tmp_path, settled)
+    assert list(run.sparsifier.plan) == [2, 4, 6, 8]
+    assert run.sparsifier.plan[8] == 0
+    for step, (met, found) in settled.seen.items():
+        assert met == (found == settled.seen[12][1])
+        assert met == (not 2 < step <= 8)
+    assert list(settled.seen) == [2, 4, 6, 8, 10, 12]
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert settled.seen[best["global_step"]][0]
+
+
+def test_grown_weights_of_a_surplus_are_trained_and_some_stay(small, tmp_path):
+    run = parts(small(*of_method("mest_soft"), "steps=24", "lr=1e-2"))
+    seen = Seen(run.sparsifier)
+    assert 0 < run.fit(tmp_path, seen)["survival"] < 1
+    stayed = 0
+    for step in list(run.sparsifier.plan)[:-1]:
+        for name, mask in seen.masks[step].items():
+            born = mask & ~seen.masks[step - 1][name]
+            assert seen.after[step][name][born].all()
+            stayed += int((born & seen.masks[-1][name]).sum())
+    assert stayed
+
+
+def test_illegal_surplus_without_an_update_that_drops_it(small, tmp_path):
+    with pytest.raises(ValueError, match="the only update, at step 5, has no later one that drops its surplus"):
+        parts(small(*of_method("mest_soft"), "method.sparsifier.schedule.every=5")).fit(tmp_path)
+
+
 def explored(masks):
     """Fraction of weights that any of the masks keeps."""
     ever = {name: torch.stack([each[name] for each in masks]).any(0) for name in masks[0]}
