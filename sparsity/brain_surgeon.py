@@ -27,6 +27,9 @@ class OptimalBrainSurgeon(Sampled):
     high if they have 64 gradients (0.6 %) or more (1024: 0.01 %), whatever the scale. Where gradients do not span a
     block, damping alone decides, and scores are those of the larger one.
 
+    Patterns rank their units by the mean of single weights' scores, and not by what removing a unit Q costs jointly,
+    w_Q^T ([F^-1]_QQ)^-1 w_Q / 2; the update of the kept weights is joint, and exact in each block of F.
+
     Args:
         block: weights per block; 1 is the diagonal Fisher, and a tensor with fewer weights is one block.
         damping: added to the diagonal.
