@@ -102,7 +102,7 @@ class DropGrow(Sparsifier):
         return masks
 
     def update(self, step: int, value: float) -> Masks:
-        drop, grow = self.scoring.scores(self.drop, step), self.scoring.scores(self.grow, step)
+        drop, grow = self.scoring.scores(self.drop, step, use=1), self.scoring.scores(self.grow, step)
         if self.grace:
             young = self._exploration.young(step, self.masks, self.grace)
             drop = {name: score.masked_fill(young[name], torch.inf) for name, score in drop.items()}

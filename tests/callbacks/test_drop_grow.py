@@ -123,6 +123,28 @@ def test_grown_weights_of_a_surplus_are_trained_and_some_stay(small, tmp_path):
     assert stayed
 
 
+def test_dropping_and_growing_at_random_are_independent(small, tmp_path):
+    """No two draws of a run have anything in common."""
+    run = parts(small(*of_method("set"), "method.sparsifier.drop._target_=sparsity.scores.random"))
+    draws = {}
+    original = run.sparsifier.scoring.scores
+
+    def drawing(score, step, **use):
+        draws[step, *use.values()] = found = original(score, step, **use)
+        return found
+
+    run.sparsifier.scoring.scores = drawing
+    run.fit(tmp_path)
+    updates = list(run.sparsifier.plan)
+    assert sorted(draws) == sorted([(0,), *((step,) for step in updates), *((step, 1) for step in updates)])
+    flat = torch.stack([torch.cat([draw.flatten() for draw in draws[key].values()]) for key in sorted(draws)])
+    correlations = torch.corrcoef(flat) - torch.eye(len(draws))
+    assert correlations.abs().max() < 0.1
+    generator = torch.Generator().manual_seed(run.config.seed * 1_000_003 + updates[0])  # that of growth is pinned
+    first = next(iter(draws[updates[0],].values()))
+    assert torch.equal(first, torch.rand(first.shape, generator=generator))
+
+
 def test_illegal_surplus_without_an_update_that_drops_it(small, tmp_path):
     with pytest.raises(ValueError, match="the only update, at step 5, has no later one that drops its surplus"):
         parts(small(*of_method("mest_soft"), "method.sparsifier.schedule.every=5")).fit(tmp_path)
