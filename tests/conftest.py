@@ -32,13 +32,16 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:
-    """Overrides that select a method, make its schedule fit a dozen steps, and take few batches and rounds."""
+    """Overrides that select a method, make its schedules fit a dozen steps, and take few batches and rounds."""
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
-    node = composed(f"method={method}").method
+    config = composed(f"method={method}")
+    node = config.method
     if "schedule" in node.sparsifier and "every" in node.sparsifier.schedule:
         overrides.append("method.sparsifier.schedule.every=2")
+    if "cycles" in config.optim.schedule:
+        overrides.append("optim.schedule.cycles=5")
     if "rate" in node.start:
         overrides.append("method.start.rate=0.4")
     if node.start.get("rewind_step"):
