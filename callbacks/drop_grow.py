@@ -40,8 +40,8 @@ class DropGrow(Sparsifier):
         seed: of random scores.
         moments: what the optimizer remembers of weights that change; by default nothing.
         gradient_batches: training batches over which an initial score that needs gradients averages them.
-        exchange: which tensors compete; by default none, so that each keeps its count. One with a surplus grows nothing
-            at the last update of the schedule, so that the run ends on target.
+        exchange: which tensors compete; by default none, so that each keeps its count. One with a surplus needs a
+            schedule that ends with a fraction of 0, so that the run ends on target.
         grace: steps for which newborn weights are not dropped; where too few others are left, fewer are exchanged.
         step_at_update: whether weights also move at the step of an update, after it and with the new masks. RigL's
             algorithm leaves that out: nothing then moves or decays, only the learning rate goes on.
@@ -87,14 +87,12 @@ class DropGrow(Sparsifier):
 
     def make_plan(self, steps: int) -> Plan:
         plan = self.schedule.plan(steps, self.drop_fraction)
-        if not self.exchange.has_surplus:
-            return plan
-        if len(plan) < 2:
+        if self.exchange.has_surplus and plan[max(plan)] > 0:
             raise ValueError(
-                f"the only update, at step {max(plan)}, has no later one that drops its surplus; make"
-                f" method.sparsifier.schedule.every smaller or train for more steps"
+                f"the last update, at step {max(plan)}, leaves a surplus that nothing drops; use"
+                f" method.sparsifier.schedule.closed=true"
             )
-        return plan | {max(plan): 0.0}
+        return plan
 
     def first_masks(self) -> Masks:
         masks = self.budget.masks(self.scoring.scores(self.initial, 0))

@@ -100,8 +100,8 @@ def test_a_network_with_a_surplus_is_not_settled(small, tmp_path, distribution):
     run = parts(small(*of_method("mest_soft"), *options))
     settled = Settled(run.sparsifier)
     run.fit(tmp_path, settled)
-    assert list(run.sparsifier.plan) == [2, 4, 6, 8]
-    assert run.sparsifier.plan[8] == 0
+    assert list(run.sparsifier.plan) == [2, 4, 6, 8, 9]
+    assert run.sparsifier.plan[9] == 0
     for step, (met, found) in settled.seen.items():
         assert met == (found == settled.seen[12][1])
         assert met == (not 2 < step <= 8)
@@ -111,7 +111,7 @@ def test_a_network_with_a_surplus_is_not_settled(small, tmp_path, distribution):
 
 
 def test_grown_weights_of_a_surplus_are_trained_and_some_stay(small, tmp_path):
-    run = parts(small(*of_method("mest_soft"), "steps=24", "lr=1e-2"))
+    run = parts(small(*of_method("mest_soft"), "steps=24", "lr=1e-2", "method.sparsifier.schedule.every=6"))
     seen = Seen(run.sparsifier)
     assert 0 < run.fit(tmp_path, seen)["survival"] < 1
     stayed = 0
@@ -146,8 +146,9 @@ def test_dropping_and_growing_at_random_are_independent(small, tmp_path):
 
 
 def test_illegal_surplus_without_an_update_that_drops_it(small, tmp_path):
-    with pytest.raises(ValueError, match="the only update, at step 5, has no later one that drops its surplus"):
-        parts(small(*of_method("mest_soft"), "method.sparsifier.schedule.every=5")).fit(tmp_path)
+    run = parts(small(*of_method("mest_soft"), "method.sparsifier.schedule.closed=false"))
+    with pytest.raises(ValueError, match=r"the last update, at step 8, leaves a surplus .*use .*closed=true"):
+        run.fit(tmp_path)
 
 
 def explored(masks):
