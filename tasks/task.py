@@ -146,6 +146,10 @@ class Task(LightningModule, ABC):
         *sequences, length = batch["input_ids"].shape
         return len(batch["labels"]), math.prod(sequences), length
 
+    def tokens(self, batch: Batch) -> Tensor:
+        """Where a batch has tokens and not padding: bool, (sequences, tokens per sequence)."""
+        return batch["attention_mask"].flatten(end_dim=-2).bool()
+
     def save(self, folder: Path) -> None:
         """Saves network and tokenizer as plain transformers open them."""
         logging.disable_progress_bar()

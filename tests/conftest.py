@@ -34,18 +34,21 @@ def composed(*overrides: str) -> DictConfig:
 
 @cache
 def plain(method: str) -> DictConfig:
-    """A method's node of the config; composing takes longer than training a few steps."""
-    return composed(f"method={method}").method
+    """The config of a method; composing takes longer than training a few steps."""
+    return composed(f"method={method}")
 
 
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:
-    """Overrides that select a method, make its schedule fit a dozen steps, and take few batches and rounds."""
+    """Overrides that select a method, make its schedules fit a dozen steps, and take few batches and rounds."""
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
-    node = plain(method)
+    config = plain(method)
+    node = config.method
     if "schedule" in node.sparsifier and "every" in node.sparsifier.schedule:
         overrides.append("method.sparsifier.schedule.every=2")
+    if "cycles" in config.optim.schedule:
+        overrides.append("optim.schedule.cycles=5")
     if "rate" in node.start:
         overrides.append("method.start.rate=0.4")
     if node.start.get("rewind_step"):

@@ -14,6 +14,7 @@ import callbacks.last_checkpoint
 import tasks.task
 import train
 from runs.folder import Run
+from sparsity.drop_grow import share
 from tests.conftest import METHODS, of_method
 from tests.methods.building import Parts, parts, takes_ticket
 
@@ -115,10 +116,18 @@ def test_sparsity_is_constant_or_follows_the_plan(small, tmp_path, method):
     counts, plan = watcher.counts, run.sparsifier.plan
     totals = {step: sum(counts[step].values()) for step in sorted(counts)}
     if "drop" in run.config.method.sparsifier:
-        assert len(set(totals.values())) == 1
         assert plan
+        surplus = dict.fromkeys(totals, 0)
+        if run.sparsifier.exchange.has_surplus:
+            for step in surplus:
+                value = plan[max((at for at in plan if at <= step), default=max(plan))]
+                surplus[step] = sum(share(value, count) for count in counts[0].values())
+            grown = [surplus[step] for step in plan]
+            assert grown == sorted(grown, reverse=True)
+            assert grown[0] > grown[-1] == 0
+        assert {step: total - totals[0] for step, total in totals.items()} == surplus
         if run.sparsifier.tensors_keep_counts:
-            assert all(each == counts[0] for each in counts.values())
+            assert all(each == counts[0] for step, each in counts.items() if surplus[step] == 0)
     elif "threshold" in run.config.method.sparsifier:  # the plan is a floor, until its end
         assert all(total >= left(run, plan.get(step, 0.0)) for step, total in totals.items())
         assert totals[max(totals)] == left(run, run.config.sparsity)
