@@ -15,7 +15,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, final
 
@@ -104,7 +104,7 @@ class Run:
         now, then = versions(), (self.result or {}).get("versions", {})
         changed = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
         if changed:
-            print(f"{self.id} is the result of another version: {'; '.join(changed)}", file=sys.stderr)
+            _say_once(f"{self.id} is the result of another version: {'; '.join(changed)}")
 
     @property
     def interrupted(self) -> bool:
@@ -180,3 +180,9 @@ class Run:
         partial = path.with_name(f".{name}.partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Prints a line on stderr, unless it has been: several runs may start from one."""
+    print(line, file=sys.stderr)

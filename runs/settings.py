@@ -135,7 +135,10 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         raise ValueError(f"budget.sparsity is sparsity: write sparsity={resolved['budget'].get('sparsity')}")
     moments, method = resolved["moments"]["_target_"].rpartition(".")[2].lower(), resolved["method"]
     if moments != "zero" and "moments" not in method["sparsifier"] and method["name"] != "dense":
-        raise ValueError(f"moments={moments} says nothing to method={method['name']}; use moments=zero")
+        raise ValueError(
+            f"moments={moments} has no effect on method={method['name']}, where the weights that the optimizer moves"
+            " stay the same; use moments=zero"
+        )
     data_dir = resolved["task"].get("data_dir")
     read = resolved["task"]["data"].get("data_dir", data_dir)
     if read != data_dir:

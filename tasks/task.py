@@ -110,8 +110,8 @@ class Task(LightningModule, ABC):
         inputs = {name: batch[name] for name in INPUTS if name in batch}
         said = (network or self.network)(**inputs, output_hidden_states=inside)
         logits = self.logits(said.logits, batch).float()
-        losses, real = self.criterion(logits, batch["labels"]), batch["attention_mask"].flatten(end_dim=-2).bool()
-        return Outputs(logits, batch["labels"], losses, said.hidden_states or (), real)
+        losses = self.criterion(logits, batch["labels"])
+        return Outputs(logits, batch["labels"], losses, said.hidden_states or (), self.tokens(batch))
 
     def loss(self, batch: Batch) -> Tensor:
         """What is descended on a batch of the training split, a scalar."""
@@ -171,6 +171,10 @@ class Task(LightningModule, ABC):
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
         *sequences, length = batch["input_ids"].shape
         return len(batch["labels"]), math.prod(sequences), length
+
+    def tokens(self, batch: Batch) -> Tensor:
+        """Where a batch has tokens and not padding: bool, (sequences, tokens per sequence)."""
+        return batch["attention_mask"].flatten(end_dim=-2).bool()
 
     def save(self, folder: Path) -> None:
         """Saves network and tokenizer as plain transformers open them."""
