@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ def identity(config: DictConfig) -> str:
     if data_dir := resolved["task"].get("data_dir"):
         if not os.path.isdir(os.path.expanduser(data_dir)):
             raise FileNotFoundError(f"task.data_dir={data_dir} is not a folder")
-        counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir)))
+        counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir), resolved["root"]))
     name = resolved["model"].get("name")
     if name and os.path.isdir(os.path.expanduser(name)):
-        counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
+        counted = _replace(counted, name, folder_digest(os.path.expanduser(name), resolved["root"]))
     text = json.dumps(_plain(counted), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -53,14 +53,27 @@ def run_id(config: DictConfig) -> str:
 
 
 @cache
-def folder_digest(folder: str) -> str:
-    """Returns a digest of the names and contents of the files directly in a folder, hidden ones left out."""
+def folder_digest(folder: str, root: str) -> str:
+    """Returns a digest of the names and contents of a folder's files, those in its folders included.
+
+    What is hidden is left out, and `root`, where runs are written, so that a run does not change its own identity.
+    """
     digest = hashlib.sha256()
-    for path in sorted(p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")):
-        digest.update(path.name.encode() + b"\0")
+    for path in sorted(_files(Path(folder), Path(root).resolve())):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _files(folder: Path, root: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_file():
+            yield path
+        elif path.is_dir() and path.resolve() != root:
+            yield from _files(path, root)
 
 
 def _without(node: Any, left_out: set[str]) -> Any:
