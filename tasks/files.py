@@ -23,7 +23,9 @@ def locate(folder: str | Path, *names: str) -> Path:
     folder = Path(folder).expanduser()
     either = [form for name in names for form in (name, f"{name}.gz")]
     if not folder.is_dir():
-        raise FileNotFoundError(f"task.data_dir={folder} is not a folder; pass the one that holds {' or '.join(either)}")
+        raise FileNotFoundError(
+            f"task.data_dir={folder} is not a folder; pass the one that holds {' or '.join(either)}"
+        )
     for name in either:
         if (folder / name).is_file():
             return folder / name
@@ -34,7 +36,7 @@ def locate(folder: str | Path, *names: str) -> Path:
 
 
 def records(path: Path, header: bool = True) -> Iterator[Record]:
-    """Rows of a file: JSON lines or CSV where its name says so (`.jsonl`, `.json`, `.csv`), else a tab-separated table."""
+    """Rows of a file: JSON lines or CSV where its name says so (`.jsonl`, `.json`, `.csv`), else tab-separated."""
     match path.name.removesuffix(".gz").rpartition(".")[2]:
         case "jsonl" | "json":
             return jsonl(path)
@@ -167,9 +169,7 @@ def near(name: object, valid: Mapping[Any, Any] | Sequence[Any]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(names[:12])}"
 
 
-def hub(
-    name: str, config: str | None = None, revision: str | None = None
-) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def hub(name: str, config: str | None = None, revision: str | None = None) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """The splits of a data set on the hub, downloaded or from the local cache.
 
     Raises:

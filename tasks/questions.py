@@ -47,9 +47,7 @@ def read(
                 raise ValueError(f"unknown key 'task.data.{argument}.{key}'{files.near(key, SPLITS)}")
     if data_dir is None:
         loaded = files.hub(hub, hub_config, hub_revision)
-        return {
-            ours: _each(hub_form or form, files.split(loaded, theirs, hub)) for ours, theirs in hub_splits.items()
-        }
+        return {ours: _each(hub_form or form, files.split(loaded, theirs, hub)) for ours, theirs in hub_splits.items()}
     paths = {split: files.locate(data_dir, *choices) for split, choices in names.items()}
     labels = {split: files.locate(data_dir, name) for split, name in (label_names or {}).items()}
     return {

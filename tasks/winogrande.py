@@ -7,7 +7,7 @@ LABELS = ("1", "2")
 
 
 def read(data_dir: str | None = None, size: str = "xl", hub: str = "allenai/winogrande") -> dict[str, list[Question]]:
-    """"train" and "val" in the two-choice form; the published test sentences have no answers.
+    """ "train" and "val" in the two-choice form; the published test sentences have no answers.
 
     Args:
         data_dir: folder with `train_<size>.jsonl` and `dev.jsonl`, plain or .gz; None reads the hub.
