@@ -37,7 +37,7 @@ def input_norms(
         stack.enter_context(trainer.precision_plugin.forward_context())
         for micro_batches in batches_ahead(trainer, module, batches):
             for batch in micro_batches:
-                trained(module).loss(batch)
+                trained(module).outputs(batch)
     return {name: over_ranks(trainer, "sum", total).sqrt_() for name, total in squares.items()}
 
 

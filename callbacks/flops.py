@@ -72,5 +72,5 @@ class Flops(Callback):
         if self._cost is None:
             _, sequences, length = trained(module).size(batch)
             with in_evaluation_mode(module), torch.no_grad(), trainer.precision_plugin.forward_context():
-                self._cost = measure(trained(module).network, lambda: trained(module).loss(batch), sequences, length)
+                self._cost = measure(trained(module).network, lambda: trained(module).outputs(batch), sequences, length)
         return self._cost

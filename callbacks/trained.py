@@ -15,7 +15,7 @@ class Trained(Protocol):
     steps: optimizer steps of the whole schedule.
     batch_size: examples per optimizer step.
     monitor: name of the validation metric that says which checkpoint is best; higher is better.
-    validation_examples: size of the validation split.
+    validation_examples: how many examples a validation evaluates.
     tested: whether there is a test split.
     """
 
@@ -32,7 +32,11 @@ class Trained(Protocol):
     @property
     def tested(self) -> bool: ...
 
-    def loss(self, batch: Any) -> Tensor: ...
+    def loss(self, batch: Any) -> Tensor:
+        """What is descended on a batch of training data, a scalar."""
+
+    def outputs(self, batch: Any) -> Any:
+        """What the network says of a batch of any data."""
 
     def train_dataloader(self) -> Any: ...
 

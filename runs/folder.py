@@ -60,6 +60,11 @@ class Run:
         return Path(self.config.root) / self.id
 
     @property
+    def model(self) -> Path:
+        """Folder of the final network, with its tokenizer."""
+        return self.folder / "model"
+
+    @property
     def checkpoint(self) -> Path:
         """The latest training state; it is there once training has gone on for a while."""
         return self.folder / "checkpoints" / "last.ckpt"

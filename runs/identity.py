@@ -16,7 +16,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-HASHED = ("task", "model", "method", "optim", "trainer", "seed", "batch_size", "steps", "epochs", "stop_step")
+HASHED = (
+    *("task", "model", "method", "optim", "loss", "tuning", "trainer"),
+    *("seed", "batch_size", "steps", "epochs", "stop_step"),
+)
 PLACES = {"trainer": {"accelerator", "devices", "profiler"}}
 
 
@@ -34,7 +37,8 @@ def identity(config: DictConfig) -> str:
         counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir), resolved["root"]))
     name = resolved["model"].get("name")
     if name and os.path.isdir(os.path.expanduser(name)):
-        counted = _replace(counted, name, folder_digest(os.path.expanduser(name), resolved["root"]))
+        counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
+    counted["loss"] = _by_content(counted["loss"])
     text = json.dumps(_plain(counted), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -53,14 +57,15 @@ def run_id(config: DictConfig) -> str:
 
 
 @cache
-def folder_digest(folder: str, root: str) -> str:
-    """Returns a digest of the names and contents of a folder's files, those in its folders included.
+def folder_digest(folder: str, root: str = "") -> str:
+    """Returns a digest of the names and contents of all files in a folder, what is hidden left out.
 
-    What is hidden is left out, and `root`, where runs are written, so that a run does not change its own identity.
+    Of a single file, that of its content. `root`, where runs are written, is left out too, so that no run changes the
+    identity of the next.
     """
-    digest = hashlib.sha256()
-    for path in sorted(_files(Path(folder), Path(root).resolve())):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+    digest, top = hashlib.sha256(), Path(folder)
+    for path in sorted(_files(top, Path(root).resolve())) if top.is_dir() else [top]:
+        digest.update(str(path.relative_to(top)).encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"
@@ -86,6 +91,14 @@ def _replace(node: Any, old: str, new: str) -> Any:
     if isinstance(node, list):
         return [_replace(value, old, new) for value in node]
     return new if node == old else node
+
+
+def _by_content(node: Any) -> Any:
+    """The same node with the digests of the files and folders that it names."""
+    if isinstance(node, Mapping):
+        return {key: _by_content(value) for key, value in node.items()}
+    path = os.path.expanduser(node) if isinstance(node, str) else ""
+    return folder_digest(path) if os.path.exists(path) else node
 
 
 def _plain(node: Any) -> Any:

@@ -50,6 +50,8 @@ class Settings:
     sparsity_of: Call
     moments: Call
     optim: Call
+    loss: Call
+    tuning: Call
     trainer: Call
     logger: Call
     sparsity: float
@@ -81,6 +83,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
 }
 ROLES = {"ticket"}  # what a method starts from is known when that run is there
+LESSONS = {"teacher"}  # and whom a loss learns from
 
 ENDS = "a run ends with steps, epochs or stop_step"
 SHOWN = "metrics.csv and the logger group show the curves"
@@ -140,7 +143,7 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
     if data_dir is not None and data_dir not in resolved["task"]["data"].values():
         raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")
     # What a budget holds and a method holds of it has a key of its own, under which it is found first.
-    check_calls(dict(sorted(resolved.items(), key=lambda item: item[0] in ("budget", "method"))), given=ROLES)
+    check_calls(dict(sorted(resolved.items(), key=lambda item: item[0] in ("budget", "method"))), given=ROLES | LESSONS)
 
 
 def settle_length(config: DictConfig, typed: Sequence[str]) -> None:

@@ -1,10 +1,11 @@
-"""Where a run starts: from pretrained weights or from other runs.
+"""Where a run starts: from pretrained weights or from other runs, one of which may teach it.
 
 A start maps a run's config to the configs of the runs it needs, by role:
 
 * ``weights``: its final weights are this run's initial weights;
 * ``ticket``: its trained weights and masks decide this run's mask;
-* ``state``: its whole training state (weights, optimizer, schedule, data position) is where this run goes on.
+* ``state``: its whole training state (weights, optimizer, schedule, data position) is where this run goes on;
+* ``teacher``: its network says what this run's should say, where the loss asks for that and names no other teacher.
 
 The configs are unresolved copies with a few keys changed, so that everything that depends on them follows.
 """
@@ -13,13 +14,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from runs.nearest import nearest
 
-METHODS = Path(__file__).parent.parent / "conf" / "method"
+CONF = Path(__file__).parent.parent / "conf"
+METHODS = CONF / "method"
 
 Needs = dict[str, DictConfig]
 
@@ -44,10 +47,16 @@ class Pretrained(Start):
 @final
 @dataclass(frozen=True)
 class DenseRun(Start):
-    """The final weights of the dense run of the same task, model, recipe and seed."""
+    """The final weights of the dense run of the same task, model, recipe and seed.
+
+    Attributes:
+        same_loss: whether it is trained with this run's loss, or with the task's own.
+    """
+
+    same_loss: bool = False
 
     def needs(self, config: DictConfig) -> Needs:
-        return {"weights": dense(config)}
+        return {"weights": dense(config) if self.same_loss else _with(dense(config), loss=_file("loss", "supervised"))}
 
 
 @final
@@ -134,9 +143,26 @@ def levels(sparsity: float, rate: float, of_remaining: bool = True) -> list[floa
         found.append(level)
 
 
+def needs(config: DictConfig) -> Needs:
+    """The configs of the runs that a run needs, by role.
+
+    Raises:
+        ValueError: the start is not one for this config.
+    """
+    found: Needs = instantiate(config.method.start).needs(config)
+    if "teacher" in config.loss and config.loss.teacher is None:
+        plain = {"loss": _file("loss", "supervised"), "tuning": _file("tuning", "full")}
+        found["teacher"] = _with(dense(config), **plain, stop_step=None)
+    return found
+
+
 def dense(config: DictConfig) -> DictConfig:
-    """The config of the dense run that belongs to `config`."""
-    return _with(config, method=OmegaConf.load(METHODS / "dense.yaml"), sparsity=0.0)
+    """The config of the dense run that belongs to `config`, with the same loss."""
+    return _with(config, method=_file("method", "dense"), sparsity=0.0)
+
+
+def _file(group: str, option: str) -> Any:
+    return OmegaConf.load(CONF / group / f"{option}.yaml")
 
 
 def _with(config: DictConfig, **changes: object) -> DictConfig:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 WINDOW = 50  # batches among which examples are grouped by length
 EPOCH, SHUFFLE = 0, 1  # keys of the two independent random streams of a seed
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # of a network, those of them that a batch has
 
 Batch = dict[str, Tensor]
 
@@ -114,7 +115,10 @@ def evaluation_batches(lengths: Sequence[int], batch_size: int, rank: int = 0, w
 @final
 @dataclass(frozen=True)
 class Loader:
-    """Batches of examples in a given order; can be iterated again and again, and draws nothing at random."""
+    """Batches of examples in a given order; can be iterated again and again, and draws nothing at random.
+
+    `index` (batch,) of a batch says which examples they are.
+    """
 
     examples: Sequence[Example]
     order: LengthGroupedBatches | Sequence[Sequence[int]]
@@ -125,7 +129,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         for indices in self.order:
-            yield self.collate([self.examples[index] for index in indices])
+            yield self.collate([self.examples[index] for index in indices]) | {"index": torch.tensor(indices)}
 
     # The order already starts where the run goes on; these two tell Lightning that it may resume within an epoch.
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from tasks.batches import Batch, Example, sequences
 from tasks.encoding import pair
-from tasks.optim import Optim
+from tasks.recipe import Recipe
 from tasks.rows import Pair, class_names
 from tasks.task import Model, Task, room
 
@@ -22,7 +22,7 @@ class Classification(Task):
     Args:
         data: pairs by split; with `second` None in all rows of a split, single sentences.
         model: where the network and the tokenizer come from.
-        optim, batch_size, steps, seed, accumulate: see `Task`.
+        recipe: how it is trained.
         labels: names of the classes, in the order of the rows' label numbers; saved with the model.
         max_length: most tokens per sequence; None allows what the model does.
         metrics: further measures of (predicted classes, labels) by name, for instance Matthews correlation for CoLA.
@@ -35,12 +35,8 @@ class Classification(Task):
         self,
         data: Mapping[str, Sequence[Pair]],
         model: Model,
-        optim: Optim,
-        batch_size: int,
-        steps: int,
-        seed: int,
+        recipe: Recipe,
         labels: Sequence[str],
-        accumulate: int = 1,
         max_length: int | None = None,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
@@ -56,19 +52,15 @@ class Classification(Task):
         super().__init__(
             network=network,
             tokenizer=tokenizer,
+            data=data,
             examples={split: encoded(tokenizer, rows, len(names), length) for split, rows in data.items()},
             collate=sequences,
             metrics={"accuracy": accuracy, **(metrics or {})},
-            optim=optim,
-            batch_size=batch_size,
-            steps=steps,
-            seed=seed,
-            accumulate=accumulate,
+            recipe=recipe,
         )
 
-    def logits(self, batch: Batch) -> Tensor:
+    def logits(self, scores: Tensor, batch: Batch) -> Tensor:
         """Scores of the classes, shape (batch, K)."""
-        scores: Tensor = self.network(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits
         return scores
 
 

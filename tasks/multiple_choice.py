@@ -9,7 +9,7 @@ from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 
 from tasks.batches import Batch, Example, choices
 from tasks.encoding import Encode, pair
-from tasks.optim import Optim
+from tasks.recipe import Recipe
 from tasks.rows import Question
 from tasks.task import Model, Task, room
 
@@ -21,7 +21,7 @@ class MultipleChoice(Task):
     Args:
         data: questions by split.
         model: where the network and the tokenizer come from.
-        optim, batch_size, steps, seed, accumulate: see `Task`; `batch_size` counts questions.
+        recipe: how it is trained; a batch is one of questions.
         question: template of the first text, with {} for the question.
         choice: template of the second text, with {} for the choice.
         encode: joins the two texts.
@@ -35,11 +35,7 @@ class MultipleChoice(Task):
         self,
         data: Mapping[str, Sequence[Question]],
         model: Model,
-        optim: Optim,
-        batch_size: int,
-        steps: int,
-        seed: int,
-        accumulate: int = 1,
+        recipe: Recipe,
         question: str = "{}",
         choice: str = "{}",
         encode: Encode = pair,
@@ -55,22 +51,17 @@ class MultipleChoice(Task):
         super().__init__(
             network=network,
             tokenizer=tokenizer,
+            data=data,
             examples={split: encoded(tokenizer, rows, templates, encode, length) for split, rows in data.items()},
             collate=choices,
             metrics={"accuracy": MulticlassAccuracy(num_classes=most, average="micro")},
-            optim=optim,
-            batch_size=batch_size,
-            steps=steps,
-            seed=seed,
-            accumulate=accumulate,
+            recipe=recipe,
         )
 
-    def logits(self, batch: Batch) -> Tensor:
+    def logits(self, scores: Tensor, batch: Batch) -> Tensor:
         """Scores of the choices, shape (batch, most choices); -inf where a row has fewer."""
         present = batch["present"]
-        inputs = {name: tensor for name, tensor in batch.items() if name not in ("present", "labels")}
-        scores: Tensor = self.network(**inputs).logits.flatten()
-        return scores.new_full(present.shape, float("-inf")).masked_scatter(present, scores)
+        return scores.new_full(present.shape, float("-inf")).masked_scatter(present, scores.flatten())
 
 
 def encoded(

@@ -17,9 +17,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from models.flow import flow
-from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, evaluation_batches
+from tasks.batches import INPUTS, Batch, Example, Loader
 from tasks.encoding import positions
-from tasks.optim import Optim
+from tasks.loading import Loading
+from tasks.losses import Outputs
+from tasks.recipe import Recipe
 
 
 class Model(Protocol):
@@ -40,14 +42,12 @@ class Task(LightningModule, ABC):
     Args:
         network: a plain transformers model with a head.
         tokenizer: its tokenizer.
-        examples: encoded rows of the splits "train", "val" and, where there is one, "test".
+        data: rows by split: "train", "val" and, where there is one, "test". Every other split, such as "ood/hans", is
+            evaluated whenever "val" is.
+        examples: the rows encoded.
         collate: makes a batch of examples.
-        metrics: measures of (predicted classes, labels), logged as val/<name> and test/<name> beside the loss.
-        optim: optimizer and learning-rate schedule.
-        batch_size: examples per optimizer step, whatever the accumulation and the number of devices.
-        steps: optimizer steps of the run, from which the schedule is made.
-        seed: of the order of the training data.
-        accumulate: micro-batches per optimizer step; the trainer's `accumulate_grad_batches` has to be the same.
+        metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss.
+        recipe: how it is trained.
 
     Raises:
         ValueError: "train" or "val" is missing or empty, or tokenizer and network do not fit.
@@ -58,14 +58,11 @@ class Task(LightningModule, ABC):
         *,
         network: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
+        data: Mapping[str, Sequence[Any]],
         examples: Mapping[str, Sequence[Example]],
         collate: Callable[[Sequence[Example], int], Batch],
         metrics: Mapping[str, Metric],
-        optim: Optim,
-        batch_size: int,
-        steps: int,
-        seed: int,
-        accumulate: int,
+        recipe: Recipe,
     ) -> None:
         super().__init__()
         for split in ("train", "val"):
@@ -76,14 +73,15 @@ class Task(LightningModule, ABC):
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
-        self.network = network
+        self.network = recipe.tuning(network)
         self.tokenizer = tokenizer
+        self.data = dict(data)
         self.examples = dict(examples)
-        self.optim = optim
-        self.batch_size = batch_size
-        self.steps = steps
-        self.seed = seed
-        self.accumulate = accumulate
+        self.optim = recipe.optim
+        self.steps = recipe.steps
+        self.batch_size = recipe.batch_size
+        self.objective = recipe.loss
+        self.objective.prepare(self.network, self.data["train"])
         self.metrics = nn.ModuleDict(
             {
                 split: nn.ModuleDict({name: metric.clone() for name, metric in metrics.items()})
@@ -92,38 +90,67 @@ class Task(LightningModule, ABC):
             }
         )
         self.losses = nn.ModuleDict({split: MeanMetric(nan_strategy=float("inf")) for split in self.metrics})
-        self._collate = collate
+        self.validated = ["val", *(split for split in examples if split not in ("train", "val", "test"))]
+        self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
 
     @abstractmethod
-    def logits(self, batch: Batch) -> Tensor:
-        """Scores of the classes or choices, shape (batch, classes); -inf where a row has no such choice."""
+    def logits(self, scores: Tensor, batch: Batch) -> Tensor:
+        """What the head says, in the shape (batch, classes); -inf where a row has no such choice."""
+
+    def criterion(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The task's own loss of each example, (batch,); cross-entropy in nats."""
+        return functional.cross_entropy(logits, labels, reduction="none")
+
+    def predictions(self, logits: Tensor) -> Tensor:
+        """What is predicted of each example, (batch,); the class of the highest score."""
+        return logits.argmax(dim=-1)
+
+    def outputs(self, batch: Batch, network: PreTrainedModel | None = None, inside: bool = False) -> Outputs:
+        """What the network, or another one of its kind, says of a batch; `inside` also of what goes on in it."""
+        more = {"output_hidden_states": True, "output_attentions": True} if inside else {}
+        said = (network or self.network)(**{name: batch[name] for name in INPUTS if name in batch}, **more)
+        logits = self.logits(said.logits, batch).float()
+        hidden, attentions = (said.hidden_states, said.attentions) if inside else ((), ())
+        losses, real = self.criterion(logits, batch["labels"]), batch["attention_mask"].flatten(end_dim=-2).bool()
+        return Outputs(logits, batch["labels"], losses, hidden, attentions, real)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean cross-entropy of a batch, a scalar in nats."""
-        return functional.cross_entropy(self.logits(batch).float(), batch["labels"])
+        """What is descended on a batch of the training split, a scalar."""
+        inside = self.objective.inside
+        loss: Tensor = self.objective(
+            self.outputs(batch, inside=inside), batch, lambda other: self.outputs(batch, other, inside)
+        )
+        return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(batch["labels"]))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, "val")
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, self.validated[dataloader_idx])
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Batch, split: str) -> None:
-        logits = self.logits(batch).float()
-        size = len(batch["labels"])
+        outputs = self.outputs(batch)
         losses: Any = self.losses[split]
         measures: Any = self.metrics[split]
-        losses.update(functional.cross_entropy(logits, batch["labels"]), weight=size)
-        # A metric and not a number: Lightning's own mean over ranks is wrong where batches differ in size.
-        self.log(f"{split}/loss", losses, on_step=False, on_epoch=True, batch_size=size)
-        for name, metric in measures.items():
-            metric.update(logits.argmax(dim=-1), batch["labels"])
-            self.log(f"{split}/{name}", metric, on_step=False, on_epoch=True, batch_size=size, prog_bar=split == "val")
+        losses.update(outputs.losses.mean(), weight=len(outputs.labels))
+        for metric in measures.values():
+            metric.update(self.predictions(outputs.logits), outputs.labels)
+        # Metrics and not numbers: Lightning's own mean over ranks is wrong where batches differ in size.
+        for name, metric in {"loss": losses, **measures}.items():
+            self.log(
+                f"{split}/{name}",
+                metric,
+                on_step=False,
+                on_epoch=True,
+                batch_size=len(outputs.labels),
+                prog_bar=split == "val" and name != "loss",
+                add_dataloader_idx=False,
+            )
 
     @property
     def monitor(self) -> str:
@@ -133,8 +160,8 @@ class Task(LightningModule, ABC):
 
     @property
     def validation_examples(self) -> int:
-        """Size of the validation split."""
-        return len(self.examples["val"])
+        """How many examples a validation evaluates."""
+        return sum(len(self.examples[split]) for split in self.validated)
 
     @property
     def tested(self) -> bool:
@@ -165,7 +192,7 @@ class Task(LightningModule, ABC):
             raise ValueError(f"the checkpoint belongs to another model: {reason[:200]}") from error
 
     def configure_optimizers(self) -> Any:
-        optimizer, schedule = self.optim.build(self.network, self.steps)
+        optimizer, schedule = self.optim.build(nn.ModuleList([self.network, self.objective]), self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(
@@ -178,33 +205,20 @@ class Task(LightningModule, ABC):
 
     def flow(self, weights: Mapping[str, Tensor]) -> Tensor:
         """What flows through the network with these weights, without data; see `models.flow`."""
-        example = self._collate(self.examples["train"][:1], self.tokenizer.pad_token_id)["input_ids"]
+        example = self.loading.collate(self.examples["train"][:1])["input_ids"]
         return flow(self.network, weights, example.new_zeros([1] * example.dim(), device=self.device))
 
     def train_dataloader(self) -> Loader:
         """The training batches from the trainer's present step on, or from the beginning without a trainer."""
-        return self._training_loader(self.steps)
+        return self.loading.training(self.steps, *self._place())
 
     def sample_dataloader(self, batches: int) -> Loader:
         """As `train_dataloader`, but for so many optimizer steps from the present one on, be the run shorter or not."""
-        return self._training_loader(self._place()[2] + batches)
-
-    def _training_loader(self, steps: int) -> Loader:
         rank, world_size, step = self._place()
-        order = LengthGroupedBatches(
-            lengths=[example.length for example in self.examples["train"]],
-            batch_size=self.batch_size,
-            steps=steps,
-            seed=self.seed,
-            accumulate=self.accumulate,
-            rank=rank,
-            world_size=world_size,
-            start=step * self.accumulate,
-        )
-        return self._loader("train", order)
+        return self.loading.training(step + batches, rank, world_size, step)
 
-    def val_dataloader(self) -> Loader:
-        return self._evaluation_loader("val")
+    def val_dataloader(self) -> list[Loader]:
+        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.validated]
 
     def test_dataloader(self) -> Loader:
         """The labelled test split.
@@ -214,18 +228,7 @@ class Task(LightningModule, ABC):
         """
         if "test" not in self.examples:
             raise ValueError(f"the data of the task has no labelled test split, only {', '.join(self.examples)}")
-        return self._evaluation_loader("test")
-
-    def _evaluation_loader(self, split: str) -> Loader:
-        rank, world_size, _ = self._place()
-        lengths = [example.length for example in self.examples[split]]
-        # No more examples at once than in training, whose gradients need more memory than evaluation.
-        size = max(1, self.batch_size // (self.accumulate * world_size))
-        return self._loader(split, evaluation_batches(lengths, size, rank, world_size))
-
-    def _loader(self, split: str, order: LengthGroupedBatches | list[list[int]]) -> Loader:
-        padding = self.tokenizer.pad_token_id
-        return Loader(self.examples[split], order, lambda examples: self._collate(examples, padding))
+        return self.loading.evaluation("test", *self._place()[:2])
 
     def _place(self) -> tuple[int, int, int]:
         """Rank, number of ranks and optimizer step of the trainer, where one is attached."""

@@ -48,7 +48,7 @@ def test_the_sum_over_batches(small, tmp_path, method):
         if method == "obert_gradual" and step in plan:
             expected += 3 * 3 * sparse
     assert numbers["flops"]["train"] == pytest.approx(expected, rel=1e-3)
-    batches = list(untrained.val_dataloader())
+    batches = list(untrained.val_dataloader()[0])
     dense = sum(formula(batch, 1.0) for batch in batches) / 24
     sparse = sum(formula(batch, 1.0 if method == "dense" else 0.4) for batch in batches) / 24
     assert numbers["flops"]["dense_inference"] == pytest.approx(dense)

@@ -112,11 +112,14 @@ def test_a_tied_decoder_is_masked_with_its_embeddings(small, tmp_path, method):
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     network = BertForMaskedLM(BertConfig(vocab_size=len(run.module.tokenizer), max_position_embeddings=64, **sizes))
 
-    def loss(batch):  # of predicting every token of the first choice from the others
+    def outputs(batch):  # predicting every token from the others
         tokens = batch["input_ids"].flatten(0, -2)
-        return network(input_ids=tokens, labels=tokens).loss
+        return network(input_ids=tokens, labels=tokens)
 
-    run.module.network, run.module.loss = network, loss
+    def loss(batch):
+        return outputs(batch).loss
+
+    run.module.network, run.module.outputs, run.module.loss = network, outputs, loss
     run.module.validation_step = run.module.test_step = lambda batch, batch_idx: None
     run.module.training_step = lambda batch, batch_idx: loss(batch)
     with pytest.raises(KeyError, match="val/accuracy"):  # it is no classifier, and was trained until it is validated

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from callbacks.fit import fit
 from callbacks.metrics_file import MetricsFile
 from callbacks.sparsifier import Sparsifier
+from tasks.recipe import Recipe
 from train import build
 
 
@@ -47,15 +48,16 @@ def parts(config: DictConfig, ticket: Path | None = None) -> Parts:
     """Builds what train.py builds."""
     data, model, optim = build(config.task.data), build(config.model), build(config.optim)
     seed_everything(config.seed, verbose=False)
-    module = build(config.task.module)(
-        data=data,
-        model=model,
+    recipe = Recipe(
         optim=optim,
-        steps=config.steps,
+        loss=build(config.loss),
+        tuning=build(config.tuning),
         batch_size=config.batch_size,
-        accumulate=config.trainer.accumulate_grad_batches,
+        steps=config.steps,
         seed=config.seed,
+        accumulate=config.trainer.accumulate_grad_batches,
     )
+    module = build(config.task.module)(data=data, model=model, recipe=recipe)
     more = {} if ticket is None else {"ticket": str(ticket)}
     return Parts(config, module, build(config.method.sparsifier, **more))
 

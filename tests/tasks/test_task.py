@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from torchmetrics.classification import MulticlassMatthewsCorrCoef
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification, AutoTokenizer
 
 from models.tiny import Tiny
+from models.tuning import Full
 from tasks.classification import Classification
 from tasks.encoding import single_separator
+from tasks.losses import Supervised
 from tasks.multiple_choice import MultipleChoice
 from tasks.optim import Optim, linear
+from tasks.recipe import Recipe
 from tasks.rows import Pair, Question
 from tasks.task import Task
 
@@ -48,23 +52,33 @@ def pairs(count: int, seed: int) -> list[Pair]:
 DATA = {"train": questions(37, 0), "val": questions(13, 1), "test": questions(5, 2)}
 PAIRS = {"train": pairs(37, 0), "val": pairs(13, 1)}
 LABELS = ["no", "yes"]
-RUN: dict[str, Any] = {
-    "model": Tiny(hidden_size=32, intermediate_size=32, dropout=0.1),
-    "optim": Optim(partial(AdamW, lr=1e-3, fused=True), partial(linear, warmup=0.1)),
-    "batch_size": 8,
-    "steps": 12,
-    "seed": 0,
-}
+MODEL = Tiny(hidden_size=32, intermediate_size=32, dropout=0.1)
+RECIPE = Recipe(
+    optim=Optim(partial(AdamW, lr=1e-3, fused=True), partial(linear, warmup=0.1)),
+    loss=Supervised(),
+    tuning=Full(),
+    batch_size=8,
+    steps=12,
+    seed=0,
+)
+OF_RECIPE = {field.name for field in fields(Recipe)}
+
+
+def made(kind: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """A task; what is of its recipe goes there."""
+    of_recipe = {name: arguments.pop(name) for name in OF_RECIPE & arguments.keys()}
+    recipe = replace(RECIPE, loss=Supervised(), **of_recipe)
+    return kind(model=arguments.pop("model", MODEL), recipe=recipe, **arguments)
 
 
 def multiple_choice(**changes: Any) -> MultipleChoice:
     torch.manual_seed(0)
-    return MultipleChoice(**RUN | {"data": DATA} | changes)
+    return made(MultipleChoice, {"data": DATA} | changes)
 
 
 def classification(**changes: Any) -> Classification:
     torch.manual_seed(0)
-    return Classification(**RUN | {"data": PAIRS, "labels": LABELS} | changes)
+    return made(Classification, {"data": PAIRS, "labels": LABELS} | changes)
 
 
 def trainer(folder: Path, **changes: Any) -> Trainer:
@@ -73,14 +87,18 @@ def trainer(folder: Path, **changes: Any) -> Trainer:
     return Trainer(**quiet | own | {"enable_checkpointing": False, "use_distributed_sampler": False} | changes)
 
 
+def logits(task: Task, batch: Any) -> torch.Tensor:
+    return task.outputs(batch).logits
+
+
 def mean_loss(task: Task, loader: Any) -> tuple[float, float]:
     """Loss and accuracy over all rows, computed at once."""
     task.eval()
     with torch.no_grad():
-        logits = [row for batch in loader for row in task.logits(batch)]
+        found = [row for batch in loader for row in logits(task, batch)]
     labels = torch.cat([batch["labels"] for batch in loader])
-    losses = [functional.cross_entropy(row, label) for row, label in zip(logits, labels, strict=True)]
-    right = [int(row.argmax() == label) for row, label in zip(logits, labels, strict=True)]
+    losses = [functional.cross_entropy(row, label) for row, label in zip(found, labels, strict=True)]
+    right = [int(row.argmax() == label) for row, label in zip(found, labels, strict=True)]
     return torch.stack(losses).mean().item(), sum(right) / len(right)
 
 
@@ -88,8 +106,8 @@ def test_each_choice_is_scored_by_a_forward_of_its_own() -> None:
     task = multiple_choice(question="Q: {}", choice="A: {}").eval()
     with torch.no_grad():
         seen = 0
-        for indices, batch in zip(task.val_dataloader().order, task.val_dataloader(), strict=True):
-            for index, scores in zip(indices, task.logits(batch), strict=True):
+        for indices, batch in zip(task.val_dataloader()[0].order, task.val_dataloader()[0], strict=True):
+            for index, scores in zip(indices, logits(task, batch), strict=True):
                 row = DATA["val"][index]
                 seen += 1
                 for choice, score in zip(row.choices, scores, strict=False):
@@ -110,10 +128,10 @@ def test_absent_choices_get_no_gradient() -> None:
 
 def test_classification_scores_are_those_of_the_pair() -> None:
     task = classification().eval()
-    row = PAIRS["val"][task.val_dataloader().order[0][0]]
+    row = PAIRS["val"][task.val_dataloader()[0].order[0][0]]
     inputs = task.tokenizer(row.first, row.second, return_tensors="pt")
     with torch.no_grad():
-        scores = task.logits(next(iter(task.val_dataloader())))[0]
+        scores = logits(task, next(iter(task.val_dataloader()[0])))[0]
         assert scores.tolist() == pytest.approx(task.network(**inputs).logits[0].tolist(), abs=1e-5)
 
 
@@ -122,8 +140,8 @@ def test_classes_have_names_and_single_sentences_work() -> None:
     task = classification(data={"train": rows, "val": rows}, labels=["no", "yes", "perhaps"])
     assert task.network.config.id2label == {0: "no", 1: "yes", 2: "perhaps"}
     assert task.network.config.label2id["perhaps"] == 2
-    batch = next(iter(task.val_dataloader()))
-    assert task.logits(batch).shape == (2, 3)
+    batch = next(iter(task.val_dataloader()[0]))
+    assert logits(task, batch).shape == (2, 3)
     assert batch["token_type_ids"].sum() == 0
 
 
@@ -131,7 +149,7 @@ def test_classes_have_names_and_single_sentences_work() -> None:
 def test_validation_logs_exact_means(make: Callable[[], Task], tmp_path: Path) -> None:
     task = make()
     results = trainer(tmp_path).validate(task, verbose=False)[0]
-    loss, accuracy = mean_loss(task, task.val_dataloader())
+    loss, accuracy = mean_loss(task, task.val_dataloader()[0])
     assert results == pytest.approx({"val/loss": loss, "val/accuracy": accuracy}, abs=1e-5)
 
 
@@ -139,9 +157,9 @@ def test_means_are_kept_by_metrics_that_ranks_can_join(monkeypatch: pytest.Monke
     task = multiple_choice().eval()
     logged: dict[str, Any] = {}
     monkeypatch.setattr(task, "log", lambda name, value, **_: logged.update({name: value}))
-    for index, batch in enumerate(task.val_dataloader()):
+    for index, batch in enumerate(task.val_dataloader()[0]):
         task.validation_step(batch, index)
-    loss, accuracy = mean_loss(task, task.val_dataloader())
+    loss, accuracy = mean_loss(task, task.val_dataloader()[0])
     assert all(isinstance(metric, Metric) for metric in logged.values())
     assert logged["val/accuracy"].compute().item() == pytest.approx(accuracy)
     assert logged["val/loss"].compute().item() == pytest.approx(loss)
@@ -198,13 +216,13 @@ def test_max_length_and_encoding_reach_the_tokenizer() -> None:
     # Tiny's position table has 64 places.
     long = [Question("ba " * 99, ("a", "b"), 0, "x")]
     task = multiple_choice(data={"train": long, "val": long}, max_length=512)
-    assert next(iter(task.val_dataloader()))["input_ids"].shape == (2, 1, 64)
+    assert next(iter(task.val_dataloader()[0]))["input_ids"].shape == (2, 1, 64)
 
 
 def test_braces_in_texts_are_text() -> None:
     rows = [Question("{} {0}", ("{", "}"), 0, "x")]
     task = multiple_choice(data={"train": rows, "val": rows}, question="{Q}: {}")
-    ids = next(iter(task.val_dataloader()))["input_ids"]
+    ids = next(iter(task.val_dataloader()[0]))["input_ids"]
     assert ids[0, 0].tolist() == task.tokenizer("{Q}: {} {0}", "{")["input_ids"]
 
 

@@ -1,0 +1,45 @@
+"""The batches of a task's splits, for the step and the device that ask for them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, evaluation_batches
+from tasks.recipe import Recipe
+
+
+@final
+@dataclass(frozen=True)
+class Loading:
+    """Makes loaders of encoded splits.
+
+    Attributes:
+        examples: by split.
+        collate: makes a batch of examples.
+        recipe: says how large batches are and in which order training sees them.
+    """
+
+    examples: Mapping[str, Sequence[Example]]
+    collate: Callable[[Sequence[Example]], Batch]
+    recipe: Recipe
+
+    def training(self, steps: int, rank: int, world_size: int, step: int) -> Loader:
+        """The training batches of a rank from an optimizer step on until there have been so many."""
+        order = LengthGroupedBatches(
+            lengths=[example.length for example in self.examples["train"]],
+            batch_size=self.recipe.batch_size,
+            steps=steps,
+            seed=self.recipe.seed,
+            accumulate=self.recipe.accumulate,
+            rank=rank,
+            world_size=world_size,
+            start=step * self.recipe.accumulate,
+        )
+        return Loader(self.examples["train"], order, self.collate)
+
+    def evaluation(self, split: str, rank: int, world_size: int) -> Loader:
+        """A rank's share of a split, each example once."""
+        lengths = [example.length for example in self.examples[split]]
+        # No more examples at once than in training, whose gradients need more memory than evaluation.
+        size = max(1, self.recipe.batch_size // (self.recipe.accumulate * world_size))
+        return Loader(self.examples[split], evaluation_batches(lengths, size, rank, world_size), self.collate)
