@@ -64,14 +64,14 @@ def folder_digest(folder: str, root: str = "") -> str:
     identity of the next.
     """
     digest, top = hashlib.sha256(), Path(folder)
-    for path in sorted(_files(top, Path(root).resolve())) if top.is_dir() else [top]:
+    for path in sorted(_files(top, Path(root).resolve() if root else None)) if top.is_dir() else [top]:
         digest.update(str(path.relative_to(top)).encode() + b"\0")
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"
 
 
-def _files(folder: Path, root: Path) -> Iterator[Path]:
+def _files(folder: Path, root: Path | None) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue

@@ -61,6 +61,30 @@ def second_leads(
     return _join(tokenizer, _one_separator(tokenizer, True), seconds, firsts, max_length, only_last)
 
 
+def with_blank(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[tuple[str, str, str]], max_length: int
+) -> tuple[list[list[int]], list[tuple[int, int]]]:
+    """Encodes single texts given in three pieces, and says where the tokens of the middle piece stand: first and end.
+
+    The space between the first two pieces goes with the second, as byte-level tokenizers expect it.
+
+    Raises:
+        ValueError: a text has more than `max_length` tokens, or its middle piece none.
+    """
+    pieces = [(before.rstrip(), before[len(before.rstrip()) :] + middle, after) for before, middle, after in texts]
+    tokens, frame = _tokens(tokenizer, [piece for text in pieces for piece in text]), _frame(tokenizer, two=False)
+    ids, blanks = [], []
+    for text in pieces:
+        before, middle, after = (tokens[piece] for piece in text)
+        first = len(frame.before) + len(before)
+        ids.append([*frame.before, *before, *middle, *after, *frame.behind])
+        blanks.append((first, first + len(middle)))
+        if len(ids[-1]) > max_length or not middle:
+            problem = f"is longer than max_length={max_length} tokens" if middle else "has nothing in its blank"
+            raise ValueError(f"'{textwrap.shorten(''.join(text), 60, placeholder=' ...')}' {problem}")
+    return ids, blanks
+
+
 def positions(config: PretrainedConfig) -> int:
     """The longest sequence that the position table allows: 512 for BERT, and for RoBERTa with its table of 514."""
     if config.model_type == "bert":

@@ -4,18 +4,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from tasks import files
-from tasks.rows import Question
+from tasks.rows import Cloze, Question
 
-Form = Callable[[files.Record], Question]  # what makes a question of a row
+Row = TypeVar("Row", Question, Cloze)
+Form = Callable[[files.Record], Row]  # what makes a question of a row
 
 SPLITS = ("train", "val", "test")
 LABEL = "label"
 
 
 def read(
-    form: Form,
+    form: Form[Row],
     names: Mapping[str, Sequence[str]],
     hub: str,
     hub_splits: Mapping[str, str],
@@ -23,8 +25,8 @@ def read(
     label_names: Mapping[str, str] | None = None,
     hub_config: str | None = None,
     hub_revision: str | None = None,
-    hub_form: Form | None = None,
-) -> dict[str, list[Question]]:
+    hub_form: Form[Row] | None = None,
+) -> dict[str, list[Row]]:
     """Questions by split.
 
     Args:
@@ -56,7 +58,7 @@ def read(
     }
 
 
-def _each(form: Form, records: Iterable[files.Record]) -> list[Question]:
+def _each(form: Form[Row], records: Iterable[files.Record]) -> list[Row]:
     questions = enumerate(map(form, records))
     return [question if question.id else replace(question, id=str(number)) for number, question in questions]
 

@@ -19,6 +19,8 @@ def read(
 ) -> dict[str, list[Question]]:
     """Questions of these levels, by split; all three splits have answers.
 
+    With both levels, "test_middle" and "test_high" are the parts of "test", as published figures are of either part.
+
     Args:
         data_dir: the folder RACE with `train`, `dev` and `test`, in each `middle` and `high`, in each a .txt file for
             every article; or a folder with `train_middle.jsonl` and so on, a question a line. Plain or .gz. None
@@ -36,17 +38,13 @@ def read(
     for level in levels:
         if level not in LEVELS:
             raise ValueError(f"task.data.levels has the unknown level '{level}'{files.near(level, LEVELS)}")
-    levels = [level for level in LEVELS if level in levels]
-    if data_dir is not None:
-        return {
-            split: numbered(row for level in levels for row in _local(data_dir, folder, level))
-            for split, folder in FOLDERS.items()
-        }
-    loaded = {level: files.hub(hub, level) for level in levels}
-    return {
-        ours: numbered(row for level in levels for row in files.split(loaded[level], theirs, f"{hub}, {level}"))
-        for ours, theirs in HUB_SPLITS.items()
+    parts = {
+        level: _local(data_dir, level) if data_dir is not None else _hub(hub, level)
+        for level in LEVELS
+        if level in levels
     }
+    whole = {split: [row for part in parts.values() for row in part[split]] for split in FOLDERS}
+    return whole | ({f"test_{level}": part["test"] for level, part in parts.items()} if len(parts) > 1 else {})
 
 
 def numbered(records: Iterable[files.Record]) -> list[Question]:
@@ -85,7 +83,16 @@ def _statement(text: str, option: str) -> str:
     return re.sub("_+", lambda blank: option, text) if "_" in text else f"{text} {option}"
 
 
-def _local(data_dir: str, split: str, level: str) -> Iterator[files.Record]:
+def _hub(name: str, level: str) -> dict[str, list[Question]]:
+    loaded = files.hub(name, level)
+    return {ours: numbered(files.split(loaded, theirs, f"{name}, {level}")) for ours, theirs in HUB_SPLITS.items()}
+
+
+def _local(data_dir: str, level: str) -> dict[str, list[Question]]:
+    return {split: numbered(_of_part(data_dir, folder, level)) for split, folder in FOLDERS.items()}
+
+
+def _of_part(data_dir: str, split: str, level: str) -> Iterator[files.Record]:
     folder = Path(data_dir).expanduser() / split / level
     if not folder.is_dir():
         name = f"{split}_{level}.jsonl"

@@ -53,8 +53,9 @@ def original(folder: Path, article: Any = ARTICLE) -> Path:
 def test_original_folders(tmp_path: Path) -> None:
     original(tmp_path)
     expected = {key: [*QUESTIONS, HIGH] for key in ("train", "val", "test")}
-    assert race.read(str(tmp_path)) == expected
-    assert race.read(str(tmp_path), ["high", "middle"]) == expected
+    parts = {"test_middle": QUESTIONS, "test_high": [HIGH]}
+    assert race.read(str(tmp_path)) == expected | parts
+    assert list(race.read(str(tmp_path), ["high", "middle"])) == [*expected, *parts]
     assert race.read(str(tmp_path), ["high"]) == {key: [HIGH] for key in expected}
 
 
