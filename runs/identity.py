@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def identity(config: DictConfig) -> str:
     if data_dir := resolved["task"].get("data_dir"):
         if not os.path.isdir(os.path.expanduser(data_dir)):
             raise FileNotFoundError(f"task.data_dir={data_dir} is not a folder")
-        counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir)))
+        counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir), resolved["root"]))
     name = resolved["model"].get("name")
     if name and os.path.isdir(os.path.expanduser(name)):
         counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
@@ -57,19 +57,28 @@ def run_id(config: DictConfig) -> str:
 
 
 @cache
-def folder_digest(folder: str) -> str:
+def folder_digest(folder: str, root: str = "") -> str:
     """Returns a digest of the names and contents of all files in a folder, what is hidden left out.
 
-    Of a single file, that of its content.
+    Of a single file, that of its content. `root`, where runs are written, is left out too, so that no run changes the
+    identity of the next.
     """
     digest, top = hashlib.sha256(), Path(folder)
-    for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
-        name = path.relative_to(top)
-        if path.is_file() and not any(part.startswith(".") for part in name.parts):
-            digest.update(str(name).encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    for path in sorted(_files(top, Path(root).resolve() if root else None)) if top.is_dir() else [top]:
+        digest.update(str(path.relative_to(top)).encode() + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _files(folder: Path, root: Path | None) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_file():
+            yield path
+        elif path.is_dir() and path.resolve() != root:
+            yield from _files(path, root)
 
 
 def _without(node: Any, left_out: set[str]) -> Any:

@@ -19,11 +19,15 @@ Batch = dict[str, Tensor]
 @final
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An encoded row: one token sequence, or one for each choice, and the label."""
+    """An encoded row: one token sequence, or one for each choice, and the label.
+
+    `blanks` are the places in each sequence, first and end, of tokens that the network is not shown but has to guess.
+    """
 
     ids: list[list[int]]
     types: list[list[int]] | None
     label: int
+    blanks: list[tuple[int, int]] | None = None
 
     @property
     def length(self) -> int:
@@ -151,9 +155,27 @@ def choices(examples: Sequence[Example], padding: int) -> Batch:
     All choices of the batch lie below each other, (all choices, 1, longest), as there may be more of them in one row
     than in another; `present` (batch, most choices) says which ones a row has; `labels` is (batch,).
     """
-    counts = torch.tensor([len(example.ids) for example in examples])
     inputs = {name: tensor.unsqueeze(1) for name, tensor in _pad(examples, padding).items()}
-    return inputs | {"present": torch.arange(int(counts.max())) < counts[:, None]} | _labels(examples)
+    return inputs | _present(examples) | _labels(examples)
+
+
+def blanks(examples: Sequence[Example], padding: int, mask: int) -> Batch:
+    """As `choices`, but of the shape (all choices, longest) and with the token `mask` all over the blanks.
+
+    `hidden`, of the same shape, says which tokens these are, and `guess` what is to be guessed there.
+    """
+    inputs = _pad(examples, padding)
+    guess = inputs["input_ids"]
+    hidden = torch.zeros_like(guess, dtype=torch.bool)
+    for row, (first, end) in enumerate(blank for example in examples for blank in example.blanks or ()):
+        hidden[row, first:end] = True
+    shown = inputs | {"input_ids": guess.masked_fill(hidden, mask)}
+    return shown | {"guess": guess, "hidden": hidden} | _present(examples) | _labels(examples)
+
+
+def _present(examples: Sequence[Example]) -> Batch:
+    counts = torch.tensor([len(example.ids) for example in examples])
+    return {"present": torch.arange(int(counts.max())) < counts[:, None]}
 
 
 def _labels(examples: Sequence[Example]) -> Batch:

@@ -1,5 +1,6 @@
 """Data sets in their original files or on the hub: every error names the place, down to the line and the field."""
 
+import csv as comma_separated
 import difflib
 import gzip
 import json
@@ -13,27 +14,36 @@ from models.hub import offline_if_unreachable
 Record = tuple[str, Mapping[Any, Any]]  # where the row stands, in words, and its fields
 
 
-def locate(folder: str | Path, name: str) -> Path:
-    """The file `name` of `folder`, or its gzip `name.gz`, whichever exists.
+def locate(folder: str | Path, *names: str) -> Path:
+    """The first of the files `names` that `folder` has, as it is or as gzip, with `.gz` behind its name.
 
     Raises:
-        FileNotFoundError: there is no such folder, or neither file is in it.
+        FileNotFoundError: there is no such folder, or none of the files is in it.
     """
     folder = Path(folder).expanduser()
+    either = [form for name in names for form in (name, f"{name}.gz")]
     if not folder.is_dir():
-        raise FileNotFoundError(f"task.data_dir={folder} is not a folder; pass the one that holds {name} or {name}.gz")
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
+        raise FileNotFoundError(
+            f"task.data_dir={folder} is not a folder; pass the one that holds {' or '.join(either)}"
+        )
+    for name in either:
+        if (folder / name).is_file():
+            return folder / name
     found = sorted(path.name for path in folder.iterdir() if path.is_file())
-    near = difflib.get_close_matches(name, found, n=3, cutoff=0.4) or found[:3]
+    near = difflib.get_close_matches(names[0], found, n=3, cutoff=0.4) or found[:3]
     hint = f"it has {', '.join(near)}" if near else "it has no files"
-    raise FileNotFoundError(f"there is neither {name} nor {name}.gz in task.data_dir={folder}; {hint}")
+    raise FileNotFoundError(f"there is neither {' nor '.join(either)} in task.data_dir={folder}; {hint}")
 
 
 def records(path: Path, header: bool = True) -> Iterator[Record]:
-    """Rows of a file: JSON lines where its name says so (`.jsonl`, `.jsonl.gz`), else a tab-separated table."""
-    return jsonl(path) if path.name.removesuffix(".gz").endswith(".jsonl") else tsv(path, header)
+    """Rows of a file: JSON lines or CSV where its name says so (`.jsonl`, `.json`, `.csv`), else tab-separated."""
+    match path.name.removesuffix(".gz").rpartition(".")[2]:
+        case "jsonl" | "json":
+            return jsonl(path)
+        case "csv":
+            return csv(path, header)
+        case _:
+            return tsv(path, header)
 
 
 def jsonl(path: Path) -> Iterator[Record]:
@@ -43,23 +53,31 @@ def jsonl(path: Path) -> Iterator[Record]:
         ValueError: a line is not a JSON object or holds half a surrogate pair, or there is none.
     """
     empty = True
-    for where, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            if "\\u" in line:
-                json.dumps(row, ensure_ascii=False).encode()  # tokenizers fail on half a surrogate pair
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{where}: JSON that cannot be read ({error})") from None
-        if not isinstance(row, dict):
-            raise ValueError(f"{where}: expected a JSON object, found {type(row).__name__}")
-        empty = False
-        yield where, row
+    for where, line in lines(path):
+        if line.strip():
+            empty = False
+            yield json_object(where, line)
     if empty:
         raise ValueError(f"{path}: the file is empty")
+
+
+def json_object(where: str, text: str) -> Record:
+    """A JSON object that stands at `where`.
+
+    Raises:
+        ValueError: the text is something else, or holds half a surrogate pair.
+    """
+    try:
+        row = json.loads(text)
+        if "\\u" in text:
+            json.dumps(row, ensure_ascii=False).encode()  # tokenizers fail on half a surrogate pair
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not valid JSON ({error.msg} at character {error.pos + 1})") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: JSON that cannot be read ({error})") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return where, row
 
 
 def tsv(path: Path, header: bool = True) -> Iterator[Record]:
@@ -70,10 +88,41 @@ def tsv(path: Path, header: bool = True) -> Iterator[Record]:
     Raises:
         ValueError: a line has more or fewer columns than the first, or there are no rows.
     """
+    return _table(path, ((where, line.rstrip("\r\n").split("\t")) for where, line in lines(path)), header)
+
+
+def csv(path: Path, header: bool = True) -> Iterator[Record]:
+    """Rows of a comma-separated file, in which a cell with commas, quote marks or line ends stands in quote marks.
+
+    Fields are keyed as in `tsv`. A row is said to stand where its first line does; blank lines are skipped.
+
+    Raises:
+        ValueError: a quote does not end, a row has more or fewer columns than the first, or there are no rows.
+    """
+    return _table(path, _quoted(path), header)
+
+
+def _quoted(path: Path) -> Iterator[tuple[str, list[str]]]:
+    places: list[str] = []
+
+    def text() -> Iterator[str]:
+        for where, line in lines(path):
+            places.append(where)
+            yield line
+
+    try:
+        for cells in comma_separated.reader(text(), strict=True):
+            if cells:
+                yield places[0], cells
+            places.clear()
+    except comma_separated.Error as error:
+        raise ValueError(f"{places[0]}: not a CSV row ({error})") from None
+
+
+def _table(path: Path, rows: Iterator[tuple[str, list[str]]], header: bool) -> Iterator[Record]:
     names: Sequence[str | int] | None = None
     empty = True
-    for where, line in _lines(path):
-        cells = line.rstrip("\r\n").split("\t")
+    for where, cells in rows:
         if names is None:
             names = cells if header else range(len(cells))
             if header:
@@ -120,7 +169,7 @@ def near(name: object, valid: Mapping[Any, Any] | Sequence[Any]) -> str:
     return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(names[:12])}"
 
 
-def hub(name: str, config: str | None = None) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def hub(name: str, config: str | None = None, revision: str | None = None) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """The splits of a data set on the hub, downloaded or from the local cache.
 
     Raises:
@@ -130,7 +179,7 @@ def hub(name: str, config: str | None = None) -> Mapping[str, Sequence[Mapping[s
 
     with offline_if_unreachable(datasets.config) as offline:
         try:
-            return datasets.load_dataset(name, config)  # type: ignore[no-any-return]
+            return datasets.load_dataset(name, config, revision=revision)  # type: ignore[no-any-return]
         except (OSError, ValueError, RuntimeError) as error:
             full = name if config is None else f"{name}, {config}"
             reason = (
@@ -152,7 +201,7 @@ def split(splits: Mapping[str, Any], name: str, source: str) -> Iterator[Record]
     return ((f"{source} {name}, row {index}", row) for index, row in enumerate(splits[name]))
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def lines(path: Path) -> Iterator[tuple[str, str]]:
     """Lines with their place. Only a line feed ends a line: other separators occur inside texts."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:

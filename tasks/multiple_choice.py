@@ -1,6 +1,7 @@
 """Multiple choice: each choice is encoded with the question and scored by a forward of its own."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import final
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 from tasks.batches import Batch, Example, choices
 from tasks.encoding import Encode, pair
 from tasks.recipe import Recipe
-from tasks.rows import Question
+from tasks.rows import Question, answer
 from tasks.task import Model, Task, room
 
 
@@ -81,14 +82,12 @@ def encoded(
     firsts = [question.replace("{}", row.text) for row in rows for _ in row.choices]
     seconds = [choice.replace("{}", text) for row in rows for text in row.choices]
     both = encode(tokenizer, firsts, seconds, max_length)
-    examples = []
-    start = 0
-    for row in rows:
-        if row.label is None or not 0 <= row.label < len(row.choices):
-            raise ValueError(
-                f"question {row.id} has label {row.label}; its {len(row.choices)} choices are numbered from 0"
-            )
-        end = start + len(row.choices)
-        examples.append(Example(both.ids[start:end], None if both.types is None else both.types[start:end], row.label))
-        start = end
-    return examples
+    ids, types = iter(both.ids), None if both.types is None else iter(both.types)
+    return [
+        Example(
+            ids=list(islice(ids, len(row.choices))),
+            types=None if types is None else list(islice(types, len(row.choices))),
+            label=answer(row, len(row.choices)),
+        )
+        for row in rows
+    ]

@@ -7,7 +7,11 @@ from typing import Any, final
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import get_linear_schedule_with_warmup, get_polynomial_decay_schedule_with_warmup
+from transformers import (
+    get_constant_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+    get_polynomial_decay_schedule_with_warmup,
+)
 
 
 @final
@@ -65,6 +69,15 @@ def linear(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler:
         ValueError: `warmup` is not within 0 and 1.
     """
     return get_linear_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup), steps)
+
+
+def constant(optimizer: Optimizer, steps: int, warmup: float = 0.0) -> LRScheduler:
+    """Rises linearly over the fraction `warmup` of the steps, then stays.
+
+    Raises:
+        ValueError: `warmup` is not within 0 and 1.
+    """
+    return get_constant_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup))
 
 
 def polynomial(optimizer: Optimizer, steps: int, warmup: float, power: float = 1.0, end: float = 0.0) -> LRScheduler:

@@ -18,6 +18,21 @@ class Question:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Cloze:
+    """A sentence with a blank: `before + option + after` is the sentence with one of the options in it.
+
+    `label` is the index of the right option, or None where the answer is not public.
+    """
+
+    before: str
+    options: tuple[str, ...]
+    after: str
+    label: int | None
+    id: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two texts and how they relate, or a single text, with `second` None.
 
@@ -28,6 +43,17 @@ class Pair:
     second: str | None
     label: int | None
     id: str
+
+
+def answer(row: Question | Cloze, choices: int) -> int:
+    """The label of a row with so many choices.
+
+    Raises:
+        ValueError: it has none, or one outside of its choices.
+    """
+    if row.label is None or not 0 <= row.label < choices:
+        raise ValueError(f"question {row.id} has label {row.label}; its {choices} choices are numbered from 0")
+    return row.label
 
 
 def class_names(labels: Sequence[object]) -> list[str]:

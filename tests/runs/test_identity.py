@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs.identity import identity, run_id
+from runs.identity import folder_digest, identity, run_id
 from runs.start import dense
 from tests.conftest import composed
 
@@ -62,6 +62,22 @@ def test_content_of_local_files_counts_instead_of_their_place(tmp_path):
         (tmp_path / name / "train.tsv").write_text(text)
     a, b, c = (identity(composed("task=rte", f"task.data_dir={tmp_path / name}")) for name in "abc")
     assert a == b != c
+
+
+def test_content_of_folders_in_a_data_folder_counts_but_not_where_runs_are_written(tmp_path):
+    def name():
+        return identity(composed("task=race", f"task.data_dir={tmp_path}", f"root={tmp_path / 'outputs'}"))
+
+    article = tmp_path / "dev" / "high" / "1.txt"
+    ids = []
+    for text in ("x", "y", "x"):
+        folder_digest.cache_clear()
+        article.parent.mkdir(parents=True, exist_ok=True)
+        article.write_text(text)
+        ids.append(name())
+        (tmp_path / "outputs").mkdir(exist_ok=True)
+        (tmp_path / "outputs" / "result.json").write_text(text)
+    assert ids[0] == ids[2] != ids[1]
 
 
 def test_content_of_a_local_model_counts(tmp_path):

@@ -7,7 +7,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import BertConfig, PreTrainedTokenizerBase, RobertaConfig, RobertaTokenizer
 
 from models.tiny import Tiny
-from tasks.encoding import longest_first, pair, positions, single_separator
+from tasks.encoding import longest_first, pair, positions, second_leads, single_separator
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 VOCABULARY = {token: index for index, token in enumerate([*SPECIAL, *sorted(ByteLevel.alphabet())])}
@@ -53,6 +53,38 @@ def test_roberta_with_one_separator() -> None:
 def test_bert_with_one_separator_is_its_own_format() -> None:
     texts = (["what is it", "who"], ["a thing", "me"])
     assert single_separator(BERT, *texts, 64) == pair(BERT, *texts, 64)
+
+
+@pytest.mark.parametrize("tokenizer", [BERT, ROBERTA], ids=["bert", "roberta"])
+@settings(deadline=None, max_examples=60)
+@given(st.text("abc ", max_size=20), st.text("xyz ", max_size=9), st.integers(16, 32))
+def test_second_leads_cuts_the_end_of_the_first_text_only(
+    tokenizer: PreTrainedTokenizerBase, first: str, second: str, length: int
+) -> None:
+    encoded = second_leads(tokenizer, [first], [second], length)
+    swapped = single_separator(tokenizer, [second], [first], 512)
+    whole = len(swapped.ids[0])
+    assert encoded.ids[0][:-1] == swapped.ids[0][: min(whole, length) - 1]
+    assert encoded.ids[0][-1] == tokenizer.sep_token_id
+    if encoded.types is not None and swapped.types is not None:
+        assert encoded.types[0] == swapped.types[0][: min(whole, length)]
+
+
+def test_second_leads_by_hand() -> None:
+    encoded = second_leads(ROBERTA, ["abcdef", "ab"], ["xyz", "x"], 8)
+    tokens = [ROBERTA.convert_ids_to_tokens(ids) for ids in encoded.ids]
+    assert tokens == [["<s>", "x", "y", "z", "</s>", "a", "b", "</s>"], ["<s>", "x", "</s>", "a", "b", "</s>"]]
+    assert second_leads(BERT, ["it is"], None, 64) == pair(BERT, ["it is"], None, 64)
+
+
+@pytest.mark.parametrize(("first", "second"), [("abc", "x" * 5), ("abc", "x" * 9), ("", "x" * 6)])
+def test_illegal_second_that_leaves_no_room(first: str, second: str) -> None:
+    with pytest.raises(ValueError, match=rf"max_length=8 leaves no room beside '{second}' \({len(second)} tokens\)"):
+        second_leads(ROBERTA, [first], [second], 8)
+
+
+def test_a_second_may_fill_the_room_where_there_is_no_first() -> None:
+    assert len(second_leads(ROBERTA, [""], ["x" * 5], 8).ids[0]) == 8
 
 
 def test_a_tokenizer_that_gives_all_types_zero_keeps_them() -> None:

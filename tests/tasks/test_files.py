@@ -34,6 +34,15 @@ def test_without_header_columns_have_numbers(tmp_path: Path) -> None:
     assert list(files.tsv(path, header=False)) == [(f"{path}, line 1", {0: "g", 1: "1", 2: "", 3: "Text."})]
 
 
+def test_csv_cells_may_hold_commas_quotes_and_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('x,y\r\n"1, 2","say ""no"",\n\ntwice"\r\n\r\n\u2028,\'3\n', newline="")
+    assert list(files.records(path)) == [
+        (f"{path}, line 2", {"x": "1, 2", "y": 'say "no",\n\ntwice'}),
+        (f"{path}, line 6", {"x": "\u2028", "y": "'3"}),
+    ]
+
+
 def test_jsonl_skips_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": 1}\n\n{"a": 2}\n')
@@ -53,6 +62,15 @@ def test_both_halves_of_a_surrogate_pair_are_one_character(tmp_path: Path) -> No
     path = tmp_path / "a.jsonl"
     path.write_text(r'{"a": "\ud83d\ude00"}')
     assert [row for _, row in files.jsonl(path)] == [{"a": "\U0001f600"}]
+
+
+def test_the_first_name_that_exists_wins(tmp_path: Path) -> None:
+    (tmp_path / "b.tsv").touch()
+    assert files.locate(tmp_path, "a.jsonl", "b.tsv").name == "b.tsv"
+    (tmp_path / "a.jsonl.gz").touch()
+    assert files.locate(tmp_path, "a.jsonl", "b.tsv").name == "a.jsonl.gz"
+    with pytest.raises(FileNotFoundError, match=r"neither c.csv nor c.csv.gz nor d.tsv nor d.tsv.gz in"):
+        files.locate(tmp_path, "c.csv", "d.tsv")
 
 
 def test_illegal_folder(tmp_path: Path) -> None:
@@ -85,6 +103,10 @@ def test_illegal_missing_file_names_the_nearest(tmp_path: Path) -> None:
         ("a.jsonl", '{}\n{"a": ["x\\ud800"]}', r"a.jsonl, line 2: JSON that cannot be read \(.*surrogates"),
         ("a.jsonl", '{}\n{"\\uDFFF": 1}', r"a.jsonl, line 2: JSON that cannot be read \(.*surrogates"),
         ("a.jsonl", '{}\n{"a": ' + "9" * 5000 + "}", r"a.jsonl, line 2: JSON that cannot be read \(.*4300 digits"),
+        ("a.csv", 'x,y\n1,2\n"3,\n4', r"a.csv, line 3: not a CSV row"),
+        ("a.csv", 'x,y\n"1"2,3\n', r"a.csv, line 2: not a CSV row"),
+        ("a.csv", "x,y\n1\n", r"a.csv, line 2: 1 columns where the first line has 2"),
+        ("a.csv", "x,y\n\n", r"a.csv: the file is empty after its header"),
         ("a.tsv.gz", b"no gzip", r"a.tsv.gz: not a whole gzip file"),
         ("a.tsv.gz", gzip.compress(b"x\ty\n1\t2\n" * 9)[:-12], r"a.tsv.gz: not a whole gzip file"),
         ("a.tsv.gz", gzip.compress(b"x\n", mtime=0)[:10] + b"\xff" * 20, r"a.tsv.gz: not a whole gzip file"),

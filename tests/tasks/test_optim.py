@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from tasks.optim import Optim, linear, parameter_groups, polynomial, rewinding
+from tasks.optim import Optim, constant, linear, parameter_groups, polynomial, rewinding
 
 
 def network() -> nn.Module:
@@ -52,6 +52,11 @@ def test_linear() -> None:
     assert rates(partial(linear, warmup=0.2), 10) == pytest.approx(
         [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0]
     )
+
+
+def test_constant() -> None:
+    assert rates(constant, 3) == [1, 1, 1, 1]
+    assert rates(partial(constant, warmup=0.5), 4) == pytest.approx([0, 0.5, 1, 1, 1])
 
 
 def test_polynomial() -> None:

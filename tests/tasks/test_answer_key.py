@@ -1,4 +1,4 @@
-"""CommonsenseQA: the same question from the original file and from the hub."""
+"""CommonsenseQA (and OpenBookQA, see test_questions.py): the same question from the original file and from the hub."""
 
 import gzip
 import json
@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.utils import instantiate
 
-from tasks import commonsense_qa, files
+from tasks import answer_key, files
 from tasks.rows import Question
+from tests.conftest import composed
 
 SHARED = Path(__file__).parents[2] / "../shared/data/commonsenseqa"
 QUESTION = Question("Where is it?", ("here", "there", "nowhere"), 1, "q7")
+
+
+def commonsense_qa(*overrides: str) -> dict[str, list[Question]]:
+    return instantiate(composed("task=commonsense_qa", *overrides).task.data, _convert_="all")  # type: ignore[no-any-return]
 
 
 def original(**changes: Any) -> dict[str, Any]:
@@ -33,13 +39,13 @@ def test_read_from_files(tmp_path: Path) -> None:
     line = json.dumps(original()) + "\n"
     (tmp_path / "train_rand_split.jsonl.gz").write_bytes(gzip.compress(line.encode() * 2))
     (tmp_path / "dev_rand_split.jsonl").write_text(line)
-    assert commonsense_qa.read(str(tmp_path)) == {"train": [QUESTION] * 2, "val": [QUESTION]}
+    assert commonsense_qa(f"task.data_dir={tmp_path}") == {"train": [QUESTION] * 2, "val": [QUESTION]}
 
 
 def test_read_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     splits = {"train": [hub()], "validation": [hub(answerKey="C")], "test": [hub(answerKey="")]}
-    monkeypatch.setattr(files, "hub", lambda name: splits)
-    data = commonsense_qa.read()
+    monkeypatch.setattr(files, "hub", lambda *name: splits)
+    data = commonsense_qa()
     assert data["train"] == [QUESTION]
     assert data["val"][0].label == 2
     assert set(data) == {"train", "val"}
@@ -62,20 +68,20 @@ def test_read_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_illegal_rows(row: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        commonsense_qa.from_file(("here", row))
+        answer_key.from_file(("here", row))
 
 
 def test_illegal_hub_rows() -> None:
     with pytest.raises(ValueError, match="here: 3 texts for 1 labels"):
-        commonsense_qa.from_hub(("here", hub(choices={"label": ["A"], "text": list(QUESTION.choices)})))
+        answer_key.from_hub(("here", hub(choices={"label": ["A"], "text": list(QUESTION.choices)})))
     with pytest.raises(ValueError, match="here: two choices have the label 'A'"):
-        commonsense_qa.from_hub(("here", hub(choices={"label": ["B", "A", "A"], "text": list(QUESTION.choices)})))
+        answer_key.from_hub(("here", hub(choices={"label": ["B", "A", "A"], "text": list(QUESTION.choices)})))
 
 
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the public data sets are not here")
 def test_the_published_files() -> None:
-    data = commonsense_qa.read(str(SHARED))
+    data = commonsense_qa(f"task.data_dir={SHARED}")
     assert {split: len(rows) for split, rows in data.items()} == {"train": 9741, "val": 1221}
     assert all(len(row.choices) == 5 for rows in data.values() for row in rows)
     assert data["train"][0].choices[data["train"][0].label or 0] == "ignore"

@@ -1,0 +1,111 @@
+"""Multiple-choice data sets from files or the hub, and the plain form of a row: texts and choices in its fields."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from tasks import files
+from tasks.rows import Cloze, Question
+
+Row = TypeVar("Row", Question, Cloze)
+Form = Callable[[files.Record], Row]  # what makes a question of a row
+
+SPLITS = ("train", "val", "test")
+LABEL = "label"
+
+
+def read(
+    form: Form[Row],
+    names: Mapping[str, Sequence[str]],
+    hub: str,
+    hub_splits: Mapping[str, str],
+    data_dir: str | None = None,
+    label_names: Mapping[str, str] | None = None,
+    hub_config: str | None = None,
+    hub_revision: str | None = None,
+    hub_form: Form[Row] | None = None,
+) -> dict[str, list[Row]]:
+    """Questions by split.
+
+    Args:
+        form: makes a question of a row; one without id, "", gets its number in the split, from 0.
+        names: names of the file of each split, of which the first that exists is read, plain or with .gz behind.
+        hub, hub_config, hub_revision: name, configuration and revision of the data set on the hub.
+        hub_splits: split on the hub of each of ours.
+        data_dir: folder with the files; None reads the hub.
+        label_names: file of each split with the label of each row, one a line, where the rows have none.
+        hub_form: `form` of the hub's rows, where it differs.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a mapping has an unknown key, a row is malformed, there are more or fewer labels than rows, or the
+            hub does not have the data set or cannot be reached.
+    """
+    for argument, given in {"names": names, "label_names": label_names, "hub_splits": hub_splits}.items():
+        for key in given or ():
+            if key not in SPLITS:
+                raise ValueError(f"unknown key 'task.data.{argument}.{key}'{files.near(key, SPLITS)}")
+    if data_dir is None:
+        loaded = files.hub(hub, hub_config, hub_revision)
+        return {ours: _each(hub_form or form, files.split(loaded, theirs, hub)) for ours, theirs in hub_splits.items()}
+    paths = {split: files.locate(data_dir, *choices) for split, choices in names.items()}
+    labels = {split: files.locate(data_dir, name) for split, name in (label_names or {}).items()}
+    return {
+        split: _each(form, labelled(path, labels[split]) if split in labels else files.records(path))
+        for split, path in paths.items()
+    }
+
+
+def _each(form: Form[Row], records: Iterable[files.Record]) -> list[Row]:
+    questions = enumerate(map(form, records))
+    return [question if question.id else replace(question, id=str(number)) for number, question in questions]
+
+
+def labelled(path: Path, labels: Path) -> Iterator[files.Record]:
+    """Rows of a file, with the label of each from another one, which has one label a line.
+
+    Raises:
+        ValueError: there are more labels than rows, or fewer.
+    """
+    rows = list(files.records(path))
+    lines = [(where, line.strip()) for where, line in files.lines(labels) if line.strip()]
+    if len(rows) != len(lines):
+        raise ValueError(f"{labels} has {len(lines)} labels for the {len(rows)} rows of {path}")
+    for (where, row), (place, label) in zip(rows, lines, strict=True):
+        yield f"{where} (label: {place})", {**row, LABEL: label}
+
+
+def filled(
+    record: files.Record,
+    text: str,
+    choices: Sequence[str],
+    labels: Sequence[str],
+    label: str = LABEL,
+    id: str | None = None,
+) -> Question:
+    """A question whose texts are templates, in which `{name}` stands for the row's field of that name.
+
+    Args:
+        text: template of what all choices share.
+        choices: template of each choice.
+        labels: value of the label field for each choice, compared as text.
+        label: field with the label.
+        id: field with the id, if there is one.
+
+    Raises:
+        ValueError: the row lacks a field or has an unknown label, or there are more or fewer labels than choices.
+    """
+    if len(choices) != len(labels):
+        raise ValueError(f"task.data.form has {len(labels)} labels for {len(choices)} choices")
+    return Question(
+        text=_fill(text, record),
+        choices=tuple(_fill(choice, record) for choice in choices),
+        label=files.label(record, files.field(record, label), labels),
+        id="" if id is None else str(files.field(record, id)),
+    )
+
+
+def _fill(template: str, record: files.Record) -> str:
+    return re.sub(r"\{(\w+)\}", lambda place: str(files.field(record, place[1], str)), template)
