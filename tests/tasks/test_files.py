@@ -10,7 +10,7 @@ from tasks import files
 
 
 def test_plain_or_gzip_whichever_exists(tmp_path: Path) -> None:
-    (tmp_path / "b.tsv.gz").write_bytes(gzip.compress(b"x\ty\n1\t2\n"))
+    (tmp_path / "b.tsv.gz").write_bytes(gzip.compress(b"x\ty\n1\t2\n", mtime=0))
     (tmp_path / "a.tsv").write_text("x\ty\n1\t2\n")
     for name in ("a.tsv", "b.tsv"):
         assert [row for _, row in files.tsv(files.locate(tmp_path, name))] == [{"x": "1", "y": "2"}]
@@ -86,7 +86,7 @@ def test_illegal_missing_file_names_the_nearest(tmp_path: Path) -> None:
         ("a.jsonl", '{}\n{"\\uDFFF": 1}', r"a.jsonl, line 2: JSON that cannot be read \(.*surrogates"),
         ("a.jsonl", '{}\n{"a": ' + "9" * 5000 + "}", r"a.jsonl, line 2: JSON that cannot be read \(.*4300 digits"),
         ("a.tsv.gz", b"no gzip", r"a.tsv.gz: not a whole gzip file"),
-        ("a.tsv.gz", gzip.compress(b"x\ty\n1\t2\n" * 9)[:-12], r"a.tsv.gz: not a whole gzip file"),
+        ("a.tsv.gz", gzip.compress(b"x\ty\n1\t2\n" * 9, mtime=0)[:-12], r"a.tsv.gz: not a whole gzip file"),
         ("a.tsv.gz", gzip.compress(b"x\n", mtime=0)[:10] + b"\xff" * 20, r"a.tsv.gz: not a whole gzip file"),
     ],
 )
