@@ -40,7 +40,7 @@ class LearnedMask(LearnedScores):
         threshold_every: as in SRNets' code, keep what scores above a threshold, which moves to the highest pruned score
             only after so many steps; None = keep as many as the budget says. At the end of training the count is exact
             either way.
-        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default everything.
+        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default nothing.
     """
 
     def __init__(

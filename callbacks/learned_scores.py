@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from callbacks.moments import Keep, Moments
+from callbacks.moments import Moments
 from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from callbacks.straight_through import StraightThrough
@@ -36,8 +36,8 @@ class LearnedScores(StraightThrough, ABC):
         train: regular expressions, searched for in the names of the network's parameters; what none of them matches is
             frozen, in scope or not. [] = the scores only, ["."] = everything.
         scoring: evaluates initial scores.
-        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default everything,
-            as in Sanh et al.'s code, so that pruned ones drift on for some steps.
+        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default nothing. In
+            Sanh et al.'s code it keeps everything, so that pruned ones drift on for some steps.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LearnedScores(StraightThrough, ABC):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"method.sparsifier.train has an invalid pattern '{pattern}': {error}") from error
-        super().__init__(budget, schedule, every, scoring, moments or Keep())
+        super().__init__(budget, schedule, every, scoring, moments)
         self.train = tuple(train)
         self._scores: dict[str, Parameter] = {}
 

@@ -20,21 +20,22 @@ from sparsity.schedules import Schedule
 class SoftMovement(LearnedScores):
     """Keeps the weights whose sigmoid(score) is above a threshold (Sanh et al. 2020, arXiv 2005.07683, section 4).
 
-    The loss has a penalty on the mean of sigmoid(score) over the scope, in proportion to the scheduled sparsity, as the
-    authors' code has it: 0 where the schedule begins, whole from its end on. How sparse that makes the network cannot
+    The loss has a penalty on the mean over tensors of their means of sigmoid(score), in proportion to the scheduled
+    sparsity: 0 where the schedule begins, whole from its end on. In the authors' code the threshold rises with the
+    penalty; here it is constant. How sparse that makes the network cannot
     be set, so the schedule is a floor and an end: before its end the highest scores that its sparsity allows are kept
     as well, from its end on they alone are. What is above the threshold is whole units of the pattern, by their mean.
 
     Args:
         budget: target sparsity, scope and distribution.
         threshold: of sigmoid(score), in (0, 1); the paper's is 0.1.
-        penalty: factor of the mean of sigmoid(score), from the schedule's end on.
+        penalty: factor of that mean, from the schedule's end on.
         score_lr: learning rate of the scores in optimizers that normalise gradients, as Adam does; it follows the
             schedule of the others, whose own is read from the optimizer. The paper's is 1e-2.
         schedule: maps the run's steps to {step: sparsity}.
         every: optimizer steps between two choices of the masks.
         train: regular expressions of the names of parameters that are trained with the scores; the others are frozen.
-        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default everything.
+        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default nothing.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class SoftMovement(LearnedScores):
         descended, score = super().gradient(name, weight, gradient), self._scores[name]
         sigmoid = (score.detach() * self.rate).sigmoid()
         assert score.grad is not None
-        score.grad += sigmoid * (1 - sigmoid) * (self._penalty / self._numel)
+        score.grad += sigmoid * (1 - sigmoid) * (self._penalty / (score.numel() * len(self._scores)))
         return descended
 
     @property

@@ -137,7 +137,7 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
     if moments != "zero" and "moments" not in method["sparsifier"] and method["name"] != "dense":
         raise ValueError(
             f"moments={moments} has no effect on method={method['name']}, where the weights that the optimizer moves"
-            " stay the same; use moments=zero"
+            " stay the same; use moments=zero, also behind a compat= that sets another"
         )
     data_dir = resolved["task"].get("data_dir")
     read = resolved["task"]["data"].get("data_dir", data_dir)

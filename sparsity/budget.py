@@ -55,7 +55,7 @@ class Budget:
         if isinstance(self.of, OfScope) and self.pattern.only not in (None, self.sparsity):
             raise ValueError(
                 f"sparsity={self.sparsity} is none that pattern={self.pattern.label} has, as a target or as a level;"
-                f" use sparsity={self.pattern.only}"
+                f" use sparsity={self.pattern.only}, and of a method with levels method.start.rate={self.pattern.only}"
             )
 
     def on(self, network: nn.Module) -> "Budget":

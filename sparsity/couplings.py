@@ -54,8 +54,6 @@ class Coupling:
     size: int | None
 
     def __post_init__(self) -> None:
-        if self.size is not None and self.size < 1:
-            raise ValueError(f"size={self.size} of a unit must be at least 1")
         for field in ("rows", "columns"):
             try:
                 re.compile(getattr(self, field))
@@ -86,6 +84,13 @@ class HeadsAndNeurons(Pattern):
     neurons: Coupling
 
     label = "heads_and_neurons"
+
+    def __post_init__(self) -> None:
+        if self.neurons.size is None:
+            raise ValueError("pattern.neurons.size is missing; a neuron is pattern.neurons.size=1")
+        for kind, coupling in {"heads": self.heads, "neurons": self.neurons}.items():
+            if coupling.size is not None and coupling.size < 1:
+                raise ValueError(f"pattern.{kind}.size={coupling.size} must be at least 1, or null for heads")
 
     def on(self, network: nn.Module) -> "HeadsAndNeurons":
         if self.heads.size is not None:

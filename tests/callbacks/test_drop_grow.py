@@ -39,8 +39,8 @@ def test_no_weight_moves_at_an_update_if_told_so(small, tmp_path, optimizer):
     target = f"optim.optimizer._target_=torch.optim.{optimizer.__name__}"
     gone = [f"~optim.optimizer.{key}" for key in small().optim.optimizer if key not in ("_target_", "_partial_", "lr")]
     decay = "+optim.optimizer.weight_decay=0.1"
-    run = parts(small(*of_method("rigl"), "+method.sparsifier.step_at_update=false", target, *gone, decay))
-    usual = parts(small(*of_method("rigl"), target, *gone, decay))
+    run = parts(small(*of_method("rigl"), target, *gone, decay))
+    usual = parts(small(*of_method("rigl"), "method.sparsifier.step_at_update=true", target, *gone, decay))
     seen, other = Seen(run.sparsifier), Seen(usual.sparsifier)
     run.fit(tmp_path / "run", seen)
     usual.fit(tmp_path / "usual", other)
@@ -60,7 +60,7 @@ def test_no_weight_moves_at_an_update_if_told_so(small, tmp_path, optimizer):
 
 
 def test_the_contract_holds_without_the_step_and_with_grace(small, tmp_path):
-    options = ["+method.sparsifier.step_at_update=false", "+method.sparsifier.grace=5", "trainer.gradient_clip_val=0.1"]
+    options = ["+method.sparsifier.grace=5", "trainer.gradient_clip_val=0.1"]
     run = parts(small(*of_method("rigl"), *options, "trainer.accumulate_grad_batches=2"))
     run.fit(tmp_path)
     assert run.sparsifier.settled

@@ -99,7 +99,8 @@ GROW = "method.sparsifier.grow={_target_: sparsity.memories.MeanGradient}"
 
 
 def rigl_by_mean_gradients(small, *more):
-    return parts(small(*of_method("rigl"), "~method.sparsifier.grow", f"+{GROW}", "steps=20", *more))
+    step = "method.sparsifier.step_at_update=true"
+    return parts(small(*of_method("rigl"), step, "~method.sparsifier.grow", f"+{GROW}", "steps=20", *more))
 
 
 def test_growth_by_the_mean_gradient_of_a_window(small, tmp_path):
@@ -124,6 +125,28 @@ def test_growth_by_the_mean_gradient_of_a_window(small, tmp_path):
     run.fit(tmp_path, first)
     network, masks, _ = hand_loop(run.config, {name: mask.numpy() for name, mask in first.masks.items()}, update)
     assert any(not np.array_equal(first.masks[name].numpy(), masks[name]) for name in masks)
+    compare(run, network, masks)
+
+
+def test_cuts_by_the_mean_saliency_of_a_window(small, tmp_path):
+    score = "+method.sparsifier.score={_target_: sparsity.memories.MeanSaliency}"
+    run, window = parts(small(*of_method("gmp"), "~method.sparsifier.score", score)), {}
+
+    def update(step, masks, weights):
+        for name, weight in weights.items():
+            window[name] = window.get(name, 0) + weight.grad.numpy()
+        if step not in run.sparsifier.plan:
+            return masks
+        scores = {
+            name: np.where(masks[name], np.abs(weight.detach().numpy() * window[name]), -1.0)
+            for name, weight in weights.items()
+        }
+        window.clear()
+        return highest(scores, round(numel(weights) * (1 - run.sparsifier.plan[step])))
+
+    run.fit(tmp_path)
+    everything = {name: np.ones(weight.shape, dtype=bool) for name, weight in in_scope(run.module.network).items()}
+    network, masks, _ = hand_loop(run.config, everything, update)
     compare(run, network, masks)
 
 

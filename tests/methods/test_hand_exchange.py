@@ -79,6 +79,28 @@ def test_mest(config, tmp_path):
     assert all(moved)
 
 
+def test_mest_soft(config, tmp_path):
+    """What an update grows is a surplus until the next one, which drops back to the counts of the first masks."""
+    run = parts(config("method=mest_soft", "method.sparsifier.schedule.every=3", "sparsity=0.75"))
+    own, surpluses = {256: 64, 512: 128}, []
+
+    def update(step, masks, weights):
+        if step == 0 or (step % 3 and step != 15) or step > 15:
+            return masks
+        share, draws, new = fraction(step, 15), drawn(weights, step), {}
+        for name, mask in masks.items():
+            gradient = np.abs(weights[name].grad.numpy())
+            score = np.abs(weights[name].detach().numpy()) + np.float32(0.01) * gradient
+            stays = top(score, mask, own[mask.size])
+            new[name] = stays | top(draws[name], ~stays, share * own[mask.size])
+        surpluses.append(sum(int(mask.sum()) - own[mask.size] for mask in new.values()))
+        return new
+
+    check(run, tmp_path, own, update)
+    assert surpluses == sorted(surpluses, reverse=True)
+    assert surpluses[0] > surpluses[-1] == 0
+
+
 def awarded(weights, places, seats):
     """Sainte-Lague: seat after seat to the highest weight / (2 * seats so far + 1), the earlier one among equals."""
     counts = [0] * len(weights)

@@ -209,7 +209,7 @@ def test_soft_movement(config, tmp_path):
         return (
             reached[-1]
             * strength
-            * torch.cat([m.score.flatten() * rate for m in seen.values()]).sigmoid().mean()
+            * torch.stack([(m.score * rate).sigmoid().mean() for m in seen.values()]).mean()
             / rate
         )
 

@@ -100,8 +100,10 @@ def test_illegal_scope() -> None:
 def test_illegal_head_size() -> None:
     with pytest.raises(ValueError, match=r"pattern\.heads\.size=3 does not divide dimension 0 of 0\.query\.weight"):
         pattern(3).check({name: score.shape for name, score in network(1).items()})
-    with pytest.raises(ValueError, match="size=0 of a unit"):
+    with pytest.raises(ValueError, match=r"pattern\.heads\.size=0 must be at least 1"):
         pattern(0)
+    with pytest.raises(ValueError, match=r"pattern\.neurons\.size is missing"):
+        HeadsAndNeurons(Coupling("q", "o", 1), Coupling("up", "down", None))
 
 
 def test_illegal_numbers_of_units() -> None:
