@@ -37,6 +37,7 @@ class StraightThrough(Sparsifier, ABC):
     """
 
     hidden = True
+    revives = True
 
     def __init__(
         self,
