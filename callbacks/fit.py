@@ -115,6 +115,8 @@ def fit(
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module)
         counts["trainable"] = trainable(subject.network, subject.head, counts)
+        for line in counts["tensors"]:  # as in the saved model, where what a tuning has added is merged
+            line["name"] = line["name"].replace(".base_layer.", ".")
         counts["flops"] = flops.result(built)
         numbers = record.result(counts)
     finally:

@@ -1,7 +1,7 @@
 """Bottleneck adapters: two small matrices in the way of a layer's output."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, final, get_args
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from models.additions import note, place
 from models.blocks import check_layers, numbered
 from models.tuning import Tuning
 
-Position = Literal["sequential", "parallel", "attention"]
+POSITIONS = ("sequential", "parallel", "attention")
 
 
 @final
@@ -52,9 +52,9 @@ class Bottleneck(Tuning):
         ValueError: an argument is out of range.
     """
 
-    def __init__(self, position: Position, bottleneck: int, layers: Sequence[int] | None = None) -> None:
-        if position not in get_args(Position):
-            raise ValueError(f"tuning.position={position} must be one of {', '.join(get_args(Position))}")
+    def __init__(self, position: str, bottleneck: int, layers: Sequence[int] | None = None) -> None:
+        if position not in POSITIONS:
+            raise ValueError(f"tuning.position={position} must be one of {', '.join(POSITIONS)}")
         if bottleneck < 1:
             raise ValueError(f"tuning.bottleneck={bottleneck} must be at least 1")
         check_layers(layers)

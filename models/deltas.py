@@ -158,6 +158,7 @@ def _inject(network: PreTrainedModel, config: PeftConfig) -> None:
         _check_linear(name, network.get_submodule(name))
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     inject_adapter_in_model(config, network)  # which freezes all else
+    del network.peft_config  # or else a second injection takes it for one of the same layers
     for parameter in trained:
         parameter.requires_grad_()
 
