@@ -42,6 +42,14 @@ class Full(Tuning):
 
 
 @final
+class Head(Tuning):
+    """Nothing is trained but the head."""
+
+    def add(self, network: PreTrainedModel) -> None:
+        pass
+
+
+@final
 class Unfrozen(Tuning):
     """Some of the encoder's own parameters are trained: whole layers, parts of them, or their biases alone.
 
