@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -31,6 +32,7 @@ ADDED = {
     "layer": r"\.layer\.1\.",
     "ffn": r"\.layer\.\d\.(intermediate|output)\.",
     "full": "",
+    "head": "^$",
 }
 HEAD = r"^(classifier|bert\.pooler\.dense)\."
 
@@ -74,14 +76,15 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(small, tmp_path, tun
 
 
 @pytest.mark.parametrize("tuning", ["adapter_and_lora", "ia3", "parallel_adapter", "prefix", "sparse_delta"])
-def test_the_saved_model_has_the_runs_own_metrics(small, tuning):
+def test_the_saved_model_has_the_runs_own_metrics(small, tmp_path, tuning):
     run = train.obtain(small(*of_tuning(tuning), "lr=0.01"))
     again = train.obtain(on(run, "steps=0"))
     assert again.result["metrics"] == pytest.approx(run.result["metrics"], rel=1e-6)
     plain = AutoModelForMultipleChoice.from_pretrained(run.model)
     plain.config.additions = []
-    plain.save_pretrained(run.model)  # as one who does not know of additions would have it
-    without = train.obtain(on(run, "steps=0"))
+    shutil.copytree(run.model, tmp_path / "plain")
+    plain.save_pretrained(tmp_path / "plain")  # as one who does not know of additions has it
+    without = train.obtain(on(run, "steps=0", f"model.name={tmp_path / 'plain'}"))
     same = without.result["metrics"] == again.result["metrics"]
     assert same == ("adapter" not in tuning and tuning != "prefix")
 
