@@ -117,6 +117,7 @@ def fit(
         counts["trainable"] = trainable(subject.network, subject.head, counts)
         for line in counts["tensors"]:  # as in the saved model, where what a tuning has added is merged
             line["name"] = line["name"].replace(".base_layer.", ".")
+        counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]
         counts["flops"] = flops.result(built)
         numbers = record.result(counts)
     finally:
