@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from peft import LoraConfig, PrefixTuningConfig, get_peft_model, inject_adapter_in_model
 from torch import nn
 from torch.nn import functional
@@ -23,6 +24,7 @@ from models.pretrained import Pretrained
 from models.saving import save
 from models.tiny import Tiny
 from models.tuning import Full, Together, Tuning, Unfrozen
+from tests.conftest import composed
 
 SIZES: dict[str, Any] = {
     "vocab_size": 120,
@@ -329,3 +331,25 @@ def test_tunings_of_different_parts_go_together() -> None:
         "output.dense.ia3_l.default",
     }
     torch.testing.assert_close(logits(merge(tuned)), before, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "layer", "lr"),
+    [
+        ("raw", 0, None, 2e-3),
+        ("prefix", 3072, 10, 2e-4),
+        ("lora", 3072, 10, 2e-3),
+        ("bitfit", 3840, 10, 2e-4),
+        ("adapter", 3841, 5, 2e-3),
+        ("parallel_adapter", 3841, 5, 2e-3),
+        ("attention_adapter", 3841, 5, 2e-3),
+        ("ffn", 4_723_968, 4, 2e-5),
+    ],
+)
+def test_petls_sizes_and_places(name: str, count: int, layer: int | None, lr: float) -> None:
+    config = composed("experiment=petl_glue", f"tuning=petl/{name}")
+    with torch.device("meta"):
+        made = AutoModelForSequenceClassification.from_config(BertConfig())
+    found = trained(instantiate(config.tuning, _convert_="all")(made))
+    assert (sum(found.values()), config.lr) == (count, lr)
+    assert all(f".layer.{layer}." in parameter for parameter in found)
