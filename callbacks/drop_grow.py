@@ -47,6 +47,8 @@ class DropGrow(Sparsifier):
             algorithm leaves that out: nothing then moves or decays, only the learning rate goes on.
     """
 
+    revives = True
+
     def __init__(
         self,
         budget: Budget,

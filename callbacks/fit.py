@@ -20,6 +20,7 @@ from callbacks.record import Record
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import trained
 from callbacks.wandb_run import close
+from sparsity.ledger import trainable
 
 VALIDATIONS = 10
 LOG_EVERY = 10
@@ -113,6 +114,10 @@ def fit(
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module)
+        counts["trainable"] = trainable(subject.network, subject.head, counts)
+        for line in counts["tensors"]:  # as in the saved model, where what a tuning has added is merged
+            line["name"] = line["name"].replace(".base_layer.", ".")
+        counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]
         counts["flops"] = flops.result(built)
         numbers = record.result(counts)
     finally:

@@ -4,6 +4,7 @@ from typing import Any, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import in_evaluation_mode, trained
@@ -44,7 +45,8 @@ class Flops(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         cost, (_, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
         step = trainer.global_step
-        self.train += cost.step(sequences, length, self.sparsifier.densities, self.sparsifier.gradient_densities(step))
+        gradients = {**self.sparsifier.gradient_densities(step), **_frozen(trained(pl_module).network)}
+        self.train += cost.step(sequences, length, self.sparsifier.densities, gradients)
         # Whatever batches are looked at, they are taken to be as large as this one. Before training all is dense.
         densities = self.sparsifier.densities if step else None
         self.train += self.sparsifier.forward_passes(step) * cost.forward(sequences, length, densities)
@@ -74,3 +76,12 @@ class Flops(Callback):
             with in_evaluation_mode(module), torch.no_grad(), trainer.precision_plugin.forward_context():
                 self._cost = measure(trained(module).network, lambda: trained(module).outputs(batch), sequences, length)
         return self._cost
+
+
+def _frozen(network: nn.Module) -> dict[str, float]:
+    """Returns gradient densities of 0 for weights whose gradients no step takes.
+
+    A matrix to which a trained one is added passes its gradient on to that.
+    """
+    weights = network.named_parameters()
+    return {name: 0.0 for name, weight in weights if not (weight.requires_grad or ".base_layer." in name)}

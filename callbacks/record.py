@@ -42,6 +42,7 @@ class Record(Callback):
                 "model": ledger["model"]["sparsity"],
             },
             **self.sparsifier.numbers,
+            "trainable": ledger["trainable"],
             "empty_tensors": ledger["empty"],
             "metrics": self.metrics,
             "steps": self.steps,

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from callbacks.activations import input_norms
+from callbacks.frozen import refuse_frozen
 from callbacks.gradients import batch_gradients, flow_gradient, hessian_gradient, mean_gradient
 from sparsity.memories import Running, Sampled
 from sparsity.scores import FORWARD_PASSES, Score, evaluate, needs
@@ -34,19 +35,30 @@ class Scoring:
             raise ValueError(f"method.sparsifier.gradient_batches={batches} must be at least 1 batch")
         self.seed = seed
         self.batches = batches
+        self._updating = updating
         self._running = [score for score in updating if isinstance(score, Running)]
         self._memories: list[dict[str, Tensor]] = [{} for _ in self._running]
 
     def attach(self, trainer: Trainer, module: LightningModule, weights: Mapping[str, Parameter]) -> None:
-        """Says whose weights are scored."""
+        """Says whose weights are scored.
+
+        Raises:
+            ValueError: updates use gradients of weights that are frozen.
+        """
         self._trainer, self._module, self._weights = trainer, module, weights
+        for score in self._updating:
+            self._check(score)
 
     def inputs(self, score: Score, step: int) -> Inputs:
         """Returns what a score asks for, of each weight in scope.
 
         Gradients are those of the present step, and before training the mean over `batches` batches; all else is taken
         over so many batches from the present step on.
+
+        Raises:
+            ValueError: it asks for gradients of weights that are frozen.
         """
+        self._check(score)
         sampling = self._trainer, self._module, self._weights, self.batches
         makers: dict[str, Callable[[], dict[str, Tensor]]] = {
             "gradient": lambda: self.present_gradients() if step else mean_gradient(*sampling),
@@ -113,6 +125,10 @@ class Scoring:
         """Takes back what `state_dict` returned."""
         devices = {name: weight.device for name, weight in self._weights.items()}
         self._memories = [{name: tensor.to(devices[name]) for name, tensor in each.items()} for each in state]
+
+    def _check(self, score: Score) -> None:
+        if needs(score) & {"gradient", "memory", "hessian_gradient"}:
+            refuse_frozen(self._weights, "the score of this method needs its gradients")
 
     def _memory(self, score: Score, step: int) -> dict[str, Tensor]:
         assert isinstance(score, Running | Sampled)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from callbacks.frozen import refuse_frozen
 from callbacks.moments import Moments, Zero
 from callbacks.scoring import Scoring
 from callbacks.trained import trained
@@ -96,6 +97,12 @@ class Sparsifier(Callback, ABC):
         return 0
 
     @property
+    def revives(self) -> bool:
+        """Whether pruned weights may come back, for which they have to be trained."""
+        values = [self.plan[step] for step in sorted(self.plan)]
+        return values != sorted(values)
+
+    @property
     def tensors_keep_counts(self) -> bool:
         """Whether each tensor keeps what the distribution gave it."""
         return True
@@ -131,6 +138,8 @@ class Sparsifier(Callback, ABC):
             self._weights = self._budget.scope.select(trained(pl_module).network)
         self.scoring.attach(trainer, pl_module, self._weights)
         self.plan = self.make_plan(trained(pl_module).steps)
+        if self.revives:
+            refuse_frozen(self._weights, "what this method prunes comes back to be trained")
         if trainer.ckpt_path is not None and self._restored is None:
             raise ValueError(f"{trainer.ckpt_path} has no masks: it is not the checkpoint of a run of this kind")
         if self._restored is not None and (self._restored["masks"] or not self._weights):

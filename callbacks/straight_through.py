@@ -36,6 +36,8 @@ class StraightThrough(Sparsifier, ABC):
         moments: what the optimizer remembers of weights that are not trained any more, or again.
     """
 
+    revives = True
+
     def __init__(
         self,
         budget: Budget,

@@ -1,6 +1,6 @@
 """What a module that is trained sparsely has, beyond what every LightningModule has."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, cast
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 class Trained(Protocol):
     """Attributes:
     network: a plain module, whose parameters may be masked.
+    head: names of those of its parameters that are above the encoder.
     steps: optimizer steps of the whole schedule.
     batch_size: examples per optimizer step.
     monitor: name of the validation metric that says which checkpoint is best; higher is better.
@@ -20,6 +21,7 @@ class Trained(Protocol):
     """
 
     network: nn.Module
+    head: Collection[str]
     steps: int
     batch_size: int
 

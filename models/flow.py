@@ -71,7 +71,8 @@ def _rows(ids: Tensor, weight: Tensor, *_: Any, **__: Any) -> Tensor:
 
 
 def _paths(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
-    return query + key + value
+    tokens = query.shape[-2]  # a prefix adds keys and values that no token's flow passes
+    return query + key[..., -tokens:, :] + value[..., -tokens:, :]
 
 
 _LINEAR: dict[Callable[..., Any], Callable[..., Tensor]] = {

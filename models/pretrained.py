@@ -13,6 +13,7 @@ from transformers.utils import logging
 
 from models.heads import check_dropout, set_dropout
 from models.hub import offline_if_unreachable
+from models.saving import attach
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -119,8 +120,9 @@ class Pretrained:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
             )
+            added = attach(network, self.name)
         missing = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-        self._check_encoder(network, missing, report["unexpected_keys"])
+        self._check_encoder(network, missing, set(report["unexpected_keys"]) - added)
         return network, missing
 
     def _dropouts(self) -> dict[str, float]:

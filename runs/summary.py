@@ -10,6 +10,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     rows = [(name, f"{value:.4f}") for name, value in sorted(result["metrics"].items())]
     rows += [
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
+        *trained(result.get("trainable")),
         ("steps", f"{result['steps']}"),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
@@ -17,3 +18,12 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     width = max(len(name) for name, _ in rows)
     title = f"{result['task']}  {result['model']}  {result['method']}  seed {result['seed']}"
     return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def trained(counts: dict[str, int] | None) -> list[tuple[str, str]]:
+    """Returns the line that says how many parameters are trained, where not all are."""
+    if counts is None or counts["all"] == counts["of"]:
+        return []
+    return [
+        ("trained", f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head")
+    ]

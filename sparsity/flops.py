@@ -58,6 +58,8 @@ class Cost:
 def measure(network: nn.Module, run: Callable[[], object], sequences: int, length: int) -> Cost:
     """Returns the cost of a network, measured in one forward pass.
 
+    Products of weights with each other, as LoRA's B A, do not count: they are gone once that is merged.
+
     Args:
         network: whose parameter names are used; a tied weight counts under its first name.
         run: passes a batch through it, without gradients.
@@ -73,14 +75,28 @@ def measure(network: nn.Module, run: Callable[[], object], sequences: int, lengt
     per_token: dict[str, float] = {}
     per_sequence: dict[str, float] = {}
     for name, module in network.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, nn.Parameter) and counted.get(name):
+        weight = module._parameters.get("weight")  # its own: a wrapper shows that of the layer inside
+        if weight is not None and counted.get(name):
             rows = counted[name] / (2 * weight.numel())
             where, times = (per_token, sequences * length) if rows >= sequences * length else (per_sequence, sequences)
             where[names[id(weight)]] = where.get(names[id(weight)], 0.0) + counted[name] / times
     known = sequences * (length * sum(per_token.values()) + sum(per_sequence.values()))
-    rest = counter.get_total_flops() - known
+    rest = counter.get_total_flops() - known - _among_weights(network, counter)
     return Cost(per_token, per_sequence, rest / (sequences * length**2))
+
+
+def _among_weights(network: nn.Module, counter: FlopCounterMode) -> int:
+    """Returns the operations of matrix products that modules without a weight of their own do themselves."""
+    counts = {key.partition(".")[2]: ops for key, ops in counter.get_flop_counts().items()}
+    products = {
+        name: sum(ops.get(operator, 0) for operator in (torch.ops.aten.mm, torch.ops.aten.addmm))
+        for name, ops in counts.items()
+    }
+    return sum(
+        products.get(name, 0) - sum(products.get(f"{name}.{child}", 0) for child, _ in module.named_children())
+        for name, module in network.named_modules()
+        if name and module._parameters.get("weight") is None
+    )
 
 
 def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:

@@ -1,6 +1,6 @@
 """How sparse a network is, tensor by tensor, in its scope and as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -39,6 +39,22 @@ def ledger(
         "tensors": tensors,
         "empty": [name for name, kept in found.items() if kept == 0],
     }
+
+
+def trainable(network: nn.Module, head: Collection[str], ledger: Ledger) -> dict[str, int]:
+    """Returns how many weights are trained, pruned ones not counted: {"all", "head", "without_head", "of"}.
+
+    Args:
+        head: names of the parameters that are the head.
+        ledger: says what is pruned.
+
+    Returns:
+        "of" is what all parameters would come to, those that a tuning has added included.
+    """
+    pruned = {tensor["name"]: tensor["numel"] - tensor["kept"] for tensor in ledger["tensors"]}
+    trained = {n: p.numel() - pruned.get(n, 0) for n, p in network.named_parameters() if p.requires_grad}
+    total, above = sum(trained.values()), sum(count for name, count in trained.items() if name in head)
+    return {"all": total, "head": above, "without_head": total - above, "of": ledger["model"]["kept"]}
 
 
 def counts(masks: Mapping[str, Tensor]) -> dict[str, int]:

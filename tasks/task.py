@@ -16,7 +16,9 @@ from torchmetrics import MeanMetric, Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from models.blocks import head
 from models.flow import flow
+from models.saving import save
 from tasks.batches import INPUTS, Batch, Example, Loader
 from tasks.encoding import positions
 from tasks.loading import Loading
@@ -75,6 +77,7 @@ class Task(LightningModule, ABC):
             )
         recipe.loss.prepare(network, data["train"])
         self.network = recipe.tuning(network)
+        self.head = frozenset(name for name, _ in head(self.network))
         self.tokenizer = tokenizer
         self.data = dict(data)
         self.examples = dict(examples)
@@ -177,9 +180,9 @@ class Task(LightningModule, ABC):
         return batch["attention_mask"].flatten(end_dim=-2).bool()
 
     def save(self, folder: Path) -> None:
-        """Saves network and tokenizer as plain transformers open them."""
+        """Saves network and tokenizer as plain transformers open them; what can be merged is, in the network itself."""
         logging.disable_progress_bar()
-        self.network.save_pretrained(folder)
+        save(self.network, folder)
         self.tokenizer.save_pretrained(folder)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

@@ -9,9 +9,12 @@ from runs.settings import check
 from tests.conftest import METHODS, ROOT, composed
 
 OPTIONS = sorted(
-    (path.parent.name, path.stem)
-    for group in ("task", "model", "scope", "distribution", "pattern", "sparsity_of", "optim", "trainer", "logger")
-    for path in (ROOT / "conf" / group).glob("*.yaml")
+    (group, path.relative_to(ROOT / "conf" / group).with_suffix("").as_posix())
+    for group in (
+        *("task", "model", "scope", "distribution", "pattern", "sparsity_of", "optim", "loss", "tuning", "trainer"),
+        "logger",
+    )
+    for path in (ROOT / "conf" / group).rglob("*.yaml")
 )
 ASKED_FOR = {"pretrained": ["model.name=x"]}  # what only users know
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))

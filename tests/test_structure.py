@@ -13,7 +13,7 @@ OURS = {"callbacks", "hydra_plugins", "models", "runs", "sparsity", "tasks"}
 MAY_IMPORT = {
     "sparsity": {"torch"},
     "callbacks": {"sparsity", "torch", "lightning", "wandb"},
-    "models": {"torch", "transformers", "tokenizers", "safetensors", "huggingface_hub"},
+    "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
     "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy"},
     "runs": {"omegaconf", "hydra"},
     "hydra_plugins": {"runs", "omegaconf", "hydra"},

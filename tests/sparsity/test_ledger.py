@@ -5,7 +5,7 @@ import json
 import torch
 from torch import nn
 
-from sparsity.ledger import counts, ledger
+from sparsity.ledger import counts, ledger, trainable
 
 
 def network() -> nn.Module:
@@ -44,6 +44,15 @@ def test_without_masks() -> None:
     assert found["scope"] == {"numel": 0, "kept": 0, "sparsity": 0.0, "target": 0.0}
     assert found["model"] == {"numel": 18, "kept": 18, "sparsity": 0.0}
     assert found["tensors"] == found["empty"] == []
+
+
+def test_trainable_by_hand() -> None:
+    model = network()
+    model["body"].bias.requires_grad_(False)
+    body = torch.tensor([[1, 0], [0, 0], [1, 1], [0, 0]]).bool()
+    found = ledger(model, {"body.weight": body}, 0.625)
+    expected = {"all": 9, "head": 6, "without_head": 3, "of": 13}  # the tied weight is the head's here
+    assert trainable(model, {"embeddings.weight"}, found) == expected
 
 
 def test_counts() -> None:

@@ -1,0 +1,30 @@
+"""The last lines of a run."""
+
+from pathlib import Path
+
+import pytest
+
+from runs.summary import summary
+
+RESULT = {
+    "task": "rte",
+    "model": "tiny",
+    "method": "gmp",
+    "seed": 1,
+    "sparsity": {"scope": 0.5, "model": 0.25},
+    "metrics": {"val/accuracy": 0.75},
+    "steps": 12,
+    "seconds": 1.5,
+    "examples_per_second": 64.0,
+}
+
+
+@pytest.mark.parametrize("trainable", [None, {"all": 90, "head": 10, "without_head": 80, "of": 90}])
+def test_full_tuning_is_not_mentioned(trainable):
+    assert "trained" not in summary({**RESULT, "trainable": trainable}, Path("run"))
+
+
+def test_what_is_trained_is_said_with_and_without_head():
+    counts = {"all": 595_971, "head": 592_130, "without_head": 3_841, "of": 109_487_363}
+    lines = summary({**RESULT, "trainable": counts}, Path("run")).splitlines()
+    assert "  trained       3,841 of 109,487,363 parameters, and 592,130 of the head" in lines
