@@ -21,6 +21,8 @@ from callbacks.sparsifier import Sparsifier
 from callbacks.trained import trained
 from callbacks.wandb_run import close
 
+log = logging.getLogger(__name__)
+
 VALIDATIONS = 10
 LOG_EVERY = 10
 
@@ -58,6 +60,8 @@ def fit(
         module.load_state_dict(load(Path(weights))["state_dict"])
     # What another run did until the state that this one starts from is not this one's work.
     own = resume is None or Path(resume).is_relative_to(folder)
+    if steps == 0 and weights is None and resume is None and subject.untrained:
+        log.warning("nothing has been trained of %s: evaluated is what chance gave", ", ".join(subject.untrained))
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}

@@ -189,7 +189,9 @@ def training_steps(config: DictConfig, examples: int) -> int:
         steps = int(config.steps)
     else:
         if examples == 0:
-            raise ValueError(f"epochs={config.epochs} needs the split 'train', which the data of the task does not have")
+            raise ValueError(
+                f"epochs={config.epochs} needs the split 'train', which the data of the task does not have"
+            )
         steps = math.ceil(float(config.epochs) * examples / int(config.batch_size))
     if config.stop_step is not None and config.stop_step >= steps:
         raise ValueError(f"stop_step={config.stop_step} (or rewind_step) must be below the run's {steps} steps")

@@ -72,6 +72,7 @@ class Task(LightningModule, ABC):
     ) -> None:
         super().__init__()
         self.splits = splits(examples, recipe.steps)
+        self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
@@ -79,14 +80,12 @@ class Task(LightningModule, ABC):
             )
         if "train" in data:
             recipe.loss.prepare(network, data["train"])
+        self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
         self.network = recipe.tuning(network)
         self.tokenizer = tokenizer
-        self.data = dict(data)
-        self.examples = dict(examples)
-        self.optim = recipe.optim
-        self.steps = recipe.steps
-        self.batch_size = recipe.batch_size
-        self.objective = recipe.loss
+        self.data, self.examples = dict(data), dict(examples)
+        self.optim, self.objective = recipe.optim, recipe.loss
+        self.steps, self.batch_size = recipe.steps, recipe.batch_size
         self.metrics = nn.ModuleDict(
             {
                 split: nn.ModuleDict({name: metric.clone() for name, metric in metrics.items()})
@@ -166,11 +165,6 @@ class Task(LightningModule, ABC):
     def validation_examples(self) -> int:
         """How many examples a validation evaluates."""
         return sum(len(self.examples[split]) for split in self.splits.validated)
-
-    @property
-    def tested(self) -> bool:
-        """Whether there are splits that only the final network is evaluated on."""
-        return bool(self.splits.tested)
 
     def size(self, batch: Batch) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
