@@ -17,6 +17,7 @@ def read(
     labels: Sequence[str] | None,
     columns: Mapping[str, str | int],
     data_dir: str | None = None,
+    folder: str | None = None,
     names: Mapping[str, str] | None = None,
     test_columns: Mapping[str, str | int] | None = None,
     hub: str = "nyu-mll/glue",
@@ -32,6 +33,7 @@ def read(
         columns: column of "first", "label" and, for pairs, "second" (and "id", if there is one) by name, or, in a
             table without header, by number from 0.
         data_dir: folder with the files; None reads the hub.
+        folder: the data set's own folder, where `data_dir` is one of several data sets.
         names: file of each split, plain or with .gz behind; by default `train.tsv`, `dev.tsv` and `test.tsv`. Those
             that are not there are left out, except for `val_mismatched`.
         test_columns: columns of test files, where they differ from `columns`. One that has no label column is read
@@ -53,7 +55,8 @@ def read(
     _check("names", names or {}, SPLITS)
     _check("hub_splits", hub_splits or {}, SPLITS)
     if data_dir is not None:
-        paths = files.present(data_dir, names or FILES, needed=("val_mismatched",))
+        within = Path(data_dir).expanduser() / (folder or ".")
+        paths = files.present(within if within.is_dir() else data_dir, names or FILES, needed=("val_mismatched",))
         return {split: _table(path, split, columns, test_columns or columns, classes) for split, path in paths.items()}
     numbers = None if classes is None else [str(number) for number in range(len(classes))]
     loaded = files.hub(hub, hub_config)
