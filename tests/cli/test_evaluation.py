@@ -113,7 +113,7 @@ def test_gradients_of_no_training_data_are_refused(trained, tmp_path):
 
 
 def test_an_untrained_head_is_said(trained, tmp_path, caplog):
-    run, _, folder = trained
+    run, *_ = trained
     data_dir = write(tmp_path, "mnli")
     program.obtain(config(tmp_path, "mnli", data_dir, "model=pretrained", f"model.name={run.folder}", "steps=0"))
     assert "nothing has been trained of classifier: evaluated is what chance gave" in caplog.text

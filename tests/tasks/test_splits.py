@@ -30,7 +30,7 @@ def test_zero_is_a_label() -> None:
 def test_evaluation_needs_no_training_split(examples: dict[str, list[Example]]) -> None:
     found = splits(examples, steps=0)
     assert {*found.validated, *found.tested} == examples.keys()
-    with pytest.raises(ValueError, match="no rows in the split 'train', only in .*; training needs it, steps=0"):
+    with pytest.raises(ValueError, match=r"no rows in the split 'train', only in .*; training needs it, steps=0"):
         splits(examples, steps=1)
 
 
