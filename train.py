@@ -61,6 +61,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
         begin=begin,
     )
     module.save(run.model)
+    module.write_predictions(run.folder)
     run.write("ledger.json", ledger)
     return numbers
 

@@ -22,6 +22,8 @@ from callbacks.trained import trained
 from callbacks.wandb_run import close
 from sparsity.ledger import trainable
 
+log = logging.getLogger(__name__)
+
 VALIDATIONS = 10
 LOG_EVERY = 10
 
@@ -59,6 +61,8 @@ def fit(
         module.load_state_dict(load(Path(weights))["state_dict"])
     # What another run did until the state that this one starts from is not this one's work.
     own = resume is None or Path(resume).is_relative_to(folder)
+    if steps == 0 and weights is None and resume is None and subject.untrained:
+        log.warning("nothing has been trained of %s: evaluated is what chance gave", ", ".join(subject.untrained))
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
@@ -104,7 +108,7 @@ def fit(
                 built.fit(module, ckpt_path=resume, weights_only=True)
                 if stop_step is None and not (record.steps == steps and sparsifier.settled):
                     raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
-                if record.validated_at != record.steps:
+                if subject.validation_examples and record.validated_at != record.steps:
                     built.validate(module, verbose=False)
                 if subject.tested:
                     built.test(module, verbose=False)

@@ -1,6 +1,6 @@
 """What a module that is trained sparsely has, beyond what every LightningModule has."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, cast
@@ -17,22 +17,20 @@ class Trained(Protocol):
     batch_size: examples per optimizer step.
     monitor: name of the validation metric that says which checkpoint is best; higher is better.
     validation_examples: how many examples a validation evaluates.
-    tested: whether there is a test split.
+    tested: whether there are splits that only the final network is evaluated on.
+    untrained: names of layers whose weights are new, drawn at random.
     """
 
     network: nn.Module
     head: Collection[str]
     steps: int
     batch_size: int
-
-    @property
-    def monitor(self) -> str: ...
+    monitor: str
+    tested: bool
+    untrained: Sequence[str]
 
     @property
     def validation_examples(self) -> int: ...
-
-    @property
-    def tested(self) -> bool: ...
 
     def loss(self, batch: Any) -> Tensor:
         """What is descended on a batch of training data, a scalar."""

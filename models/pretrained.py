@@ -1,6 +1,6 @@
 """A pretrained BERT or RoBERTa from a local folder or the hub; whatever does not fit is refused in one sentence."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, final
@@ -74,12 +74,15 @@ class Pretrained:
     def build(self, auto_class: Any, **config: Any) -> PreTrainedModel:
         """The network with the head of `auto_class`, one of transformers' AutoModelFor classes.
 
-        `config` overrides entries of the model's config. New weights come from torch's global generator.
+        `config` overrides entries of the model's config. New weights come from torch's global generator; the layers
+        that have any are named in the network's attribute `untrained`.
 
         Raises:
-            ValueError: the model cannot be read, is neither BERT nor RoBERTa, or its encoder weights do not fit.
+            ValueError: the model cannot be read, is neither BERT nor RoBERTa, its encoder weights do not fit, or it
+                was trained on the same classes in another order.
         """
         network, missing = self._load(auto_class, self._dropouts() | config)
+        network.untrained = sorted({key.rpartition(".")[0] for key in missing})  # type: ignore[assignment]
         if self.head_init is not None:
             for layer in new_head(network, missing):
                 self.head_init(layer)
@@ -110,6 +113,7 @@ class Pretrained:
             raise ValueError(
                 f"model '{self.name}' is of the type {settings.model_type}; supported are {', '.join(FAMILIES)}"
             )
+        _check_order(self.name, settings.label2id, config.get("label2id", {}))
         for key, value in config.items():
             setattr(settings, key, value)
         with self._reading("weights"):
@@ -180,6 +184,14 @@ def new_head(network: PreTrainedModel, missing: set[str]) -> list[nn.Module]:
     if network.config.model_type != "bert":
         owners.add(pooler)
     return [module for name, module in network.named_modules() if name in owners]
+
+
+def _check_order(name: str, model: Mapping[str, int], task: Mapping[str, int]) -> None:
+    if model.keys() == task.keys() and dict(model) != dict(task):
+        order = ",".join(sorted(model, key=lambda label: model[label]))
+        raise ValueError(
+            f"model '{name}' was trained on the task's classes in another order: task.module.labels=[{order}]"
+        )
 
 
 def _of_encoder(key: str, prefix: str) -> bool:

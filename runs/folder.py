@@ -5,6 +5,8 @@ The folder's files are a contract with whatever reads them:
     config.yaml   the resolved config       checkpoints/   last.ckpt and best.ckpt
     result.json   written last, atomically  model/         the final model and its tokenizer, as transformers saves them
     metrics.csv   the training curves       ledger.json    per-tensor counts
+    predictions/  <split>.jsonl: what the final model says of each row of the splits that were evaluated
+    submission/   the same as a benchmark's server takes it, where a task says for which splits
 """
 
 import fcntl
@@ -21,7 +23,7 @@ from typing import Any, final
 
 from omegaconf import DictConfig, OmegaConf
 
-from runs.identity import run_id
+from runs.identity import model_label, run_id
 from runs.summary import summary
 from runs.versions import versions
 
@@ -48,7 +50,7 @@ class Run:
     def labels(self) -> dict[str, str]:
         """Names of what is run, for people."""
         config = self.config
-        return {"task": config.task.name, "model": Path(config.model.name).name, "method": config.method.name}
+        return {"task": config.task.name, "model": model_label(config.model.name), "method": config.method.name}
 
     @property
     def resolved(self) -> dict[str, Any]:

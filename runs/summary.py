@@ -11,7 +11,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     rows += [
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
         *trained(result.get("trainable")),
-        ("steps", f"{result['steps']}"),
+        ("steps", f"{result['steps'] or '0: evaluated without training'}"),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
     ]

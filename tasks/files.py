@@ -4,8 +4,9 @@ import csv as comma_separated
 import difflib
 import gzip
 import json
+import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,29 @@ def locate(folder: str | Path, *names: str) -> Path:
     near = difflib.get_close_matches(names[0], found, n=3, cutoff=0.4) or found[:3]
     hint = f"it has {', '.join(near)}" if near else "it has no files"
     raise FileNotFoundError(f"there is neither {' nor '.join(either)} in task.data_dir={folder}; {hint}")
+
+
+def present(
+    folder: str | Path, names: Mapping[str, str | Sequence[str]], needed: Collection[str] = ()
+) -> dict[str, Path]:
+    """Those of the files of splits that `folder` has, plain or gzipped; of several names, the first.
+
+    What a run needs beyond them it says itself: it may only evaluate.
+
+    Raises:
+        FileNotFoundError: there is no such folder, none of the files is in it, or one of a split that is `needed`.
+    """
+    found = {}
+    choices = {split: [name] if isinstance(name, str) else name for split, name in names.items()}
+    for split, each in choices.items():
+        try:
+            found[split] = locate(folder, *each)
+        except FileNotFoundError:
+            if split in needed:
+                raise
+    if not found:
+        locate(folder, *next(iter(choices.values())))
+    return found
 
 
 def records(path: Path, header: bool = True) -> Iterator[Record]:
@@ -160,6 +184,21 @@ def label(record: Record, value: object, labels: Sequence[str]) -> int:
     if str(value) not in labels:
         raise ValueError(f"{record[0]}: unknown label '{value}'{near(value, labels)}")
     return list(labels).index(str(value))
+
+
+def number(record: Record, value: object) -> float:
+    """A finite number that a field holds, as such or as text.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"{record[0]}: '{value}' is not a number")
+    return found
 
 
 def near(name: object, valid: Mapping[Any, Any] | Sequence[Any]) -> str:

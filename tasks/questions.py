@@ -39,7 +39,7 @@ def read(
         hub_form: `form` of the hub's rows, where it differs.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        FileNotFoundError: there is none of the files, or one lacks its labels.
         ValueError: a mapping has an unknown key, a row is malformed, there are more or fewer labels than rows, or the
             hub does not have the data set or cannot be reached.
     """
@@ -50,8 +50,8 @@ def read(
     if data_dir is None:
         loaded = files.hub(hub, hub_config, hub_revision)
         return {ours: _each(hub_form or form, files.split(loaded, theirs, hub)) for ours, theirs in hub_splits.items()}
-    paths = {split: files.locate(data_dir, *choices) for split, choices in names.items()}
-    labels = {split: files.locate(data_dir, name) for split, name in (label_names or {}).items()}
+    paths = files.present(data_dir, names)
+    labels = {split: files.locate(data_dir, name) for split, name in (label_names or {}).items() if split in paths}
     return {
         split: _each(form, labelled(path, labels[split]) if split in labels else files.records(path))
         for split, path in paths.items()

@@ -38,13 +38,16 @@ def read(
     for level in levels:
         if level not in LEVELS:
             raise ValueError(f"task.data.levels has the unknown level '{level}'{files.near(level, LEVELS)}")
-    parts = {
-        level: _local(data_dir, level) if data_dir is not None else _hub(hub, level)
-        for level in LEVELS
-        if level in levels
-    }
-    whole = {split: [row for part in parts.values() for row in part[split]] for split in FOLDERS}
-    return whole | ({f"test_{level}": part["test"] for level, part in parts.items()} if len(parts) > 1 else {})
+    chosen = [level for level in LEVELS if level in levels]
+    if data_dir is None:
+        parts = {level: _hub(hub, level) for level in chosen}
+    else:
+        # What a run needs beyond these it says itself: it may only evaluate.
+        there = [s for s, folder in FOLDERS.items() if any(_is_there(data_dir, folder, level) for level in chosen)]
+        parts = {level: _local(data_dir, level, there or list(FOLDERS)) for level in chosen}
+    whole = {split: [row for part in parts.values() for row in part[split]] for split in parts[chosen[0]]}
+    each = {f"test_{level}": part["test"] for level, part in parts.items() if "test" in part}
+    return whole | (each if len(parts) > 1 else {})
 
 
 def numbered(records: Iterable[files.Record]) -> list[Question]:
@@ -88,8 +91,15 @@ def _hub(name: str, level: str) -> dict[str, list[Question]]:
     return {ours: numbered(files.split(loaded, theirs, f"{name}, {level}")) for ours, theirs in HUB_SPLITS.items()}
 
 
-def _local(data_dir: str, level: str) -> dict[str, list[Question]]:
-    return {split: numbered(_of_part(data_dir, folder, level)) for split, folder in FOLDERS.items()}
+def _local(data_dir: str, level: str, splits: Sequence[str]) -> dict[str, list[Question]]:
+    return {split: numbered(_of_part(data_dir, FOLDERS[split], level)) for split in splits}
+
+
+def _is_there(data_dir: str, folder: str, level: str) -> bool:
+    top = Path(data_dir).expanduser()
+    return any(
+        (top / name).exists() for name in (f"{folder}/{level}", f"{folder}_{level}.jsonl", f"{folder}_{level}.jsonl.gz")
+    )
 
 
 def _of_part(data_dir: str, split: str, level: str) -> Iterator[files.Record]:

@@ -36,12 +36,13 @@ class Cloze:
 class Pair:
     """Two texts and how they relate, or a single text, with `second` None.
 
-    `label` is a class index whose meaning the task gives, or None where unknown.
+    `label` is a class index whose meaning the task gives, or the number that a regression aims at, or None where
+    unknown.
     """
 
     first: str
     second: str | None
-    label: int | None
+    label: int | float | None
     id: str
 
 

@@ -23,7 +23,9 @@ from tasks.batches import INPUTS, Batch, Example, Loader
 from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
+from tasks.predictions import Predictions, Said
 from tasks.recipe import Recipe
+from tasks.splits import splits
 
 
 class Model(Protocol):
@@ -44,16 +46,19 @@ class Task(LightningModule, ABC):
     Args:
         network: a plain transformers model with a head.
         tokenizer: its tokenizer.
-        data: rows by split: "train", "val" and, where there is one, "test". Every other split, such as "ood/hans", is
-            evaluated whenever "val" is.
+        data: rows by split: "train", "val", and whatever else is evaluated; `tasks.splits` says when. A run of no
+            steps needs no "train".
         examples: the rows encoded.
         collate: makes a batch of examples.
         metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss.
         recipe: how it is trained.
+        submission: split -> file of a benchmark's server that its predictions are also written to.
 
     Raises:
-        ValueError: "train" or "val" is missing or empty, or tokenizer and network do not fit.
+        ValueError: a split that is needed is missing or empty, or tokenizer and network do not fit.
     """
+
+    predicts = True  # whether there is something to write of each row
 
     def __init__(
         self,
@@ -65,35 +70,35 @@ class Task(LightningModule, ABC):
         collate: Callable[[Sequence[Example], int], Batch],
         metrics: Mapping[str, Metric],
         recipe: Recipe,
+        submission: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        for split in ("train", "val"):
-            if not examples.get(split):
-                raise ValueError(f"the data of the task has no rows in the split '{split}'")
+        self.splits = splits(examples, recipe.steps)
+        self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
-        recipe.loss.prepare(network, data["train"])
+        if "train" in data:
+            recipe.loss.prepare(network, data["train"])
+        self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
         self.network = recipe.tuning(network)
         self.head = frozenset(name for name, _ in head(self.network))
         self.tokenizer = tokenizer
-        self.data = dict(data)
-        self.examples = dict(examples)
-        self.optim = recipe.optim
-        self.steps = recipe.steps
-        self.batch_size = recipe.batch_size
-        self.objective = recipe.loss
+        self.data, self.examples = dict(data), dict(examples)
+        self.optim, self.objective = recipe.optim, recipe.loss
+        self.steps, self.batch_size = recipe.steps, recipe.batch_size
         self.metrics = nn.ModuleDict(
             {
                 split: nn.ModuleDict({name: metric.clone() for name, metric in metrics.items()})
                 for split in examples
-                if split != "train"
+                if split != "train" and split not in self.splits.unlabelled
             }
         )
         self.losses = nn.ModuleDict({split: MeanMetric(nan_strategy=float("inf")) for split in self.metrics})
-        self.validated = ["val", *(split for split in examples if split not in ("train", "val", "test"))]
+        self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best; higher is better
+        self.said, self.submission = Predictions(), dict(submission or {})
         self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
 
     @abstractmethod
@@ -130,18 +135,23 @@ class Task(LightningModule, ABC):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch, self.validated[dataloader_idx])
+        self._evaluate(batch, self.splits.validated[dataloader_idx], batch_idx)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, self.splits.tested[dataloader_idx], batch_idx)
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
+    def _evaluate(self, batch: Batch, split: str, number: int) -> None:
         outputs = self.outputs(batch)
+        predictions = self.predictions(outputs.logits)
+        if self.predicts:
+            self.said.add(split, Said(batch["index"], outputs.logits, predictions), anew=number == 0)
+        if split in self.splits.unlabelled:
+            return
         losses: Any = self.losses[split]
         measures: Any = self.metrics[split]
         losses.update(outputs.losses.mean(), weight=len(outputs.labels))
         for metric in measures.values():
-            metric.update(self.predictions(outputs.logits), outputs.labels)
+            metric.update(predictions, outputs.labels)
         # Metrics and not numbers: Lightning's own mean over ranks is wrong where batches differ in size.
         for name, metric in {"loss": losses, **measures}.items():
             self.log(
@@ -155,20 +165,9 @@ class Task(LightningModule, ABC):
             )
 
     @property
-    def monitor(self) -> str:
-        """Name of the validation metric that says which checkpoint is best; higher is better."""
-        measures: Any = self.metrics["val"]
-        return f"val/{next(iter(measures))}"
-
-    @property
     def validation_examples(self) -> int:
         """How many examples a validation evaluates."""
-        return sum(len(self.examples[split]) for split in self.validated)
-
-    @property
-    def tested(self) -> bool:
-        """Whether there is a labelled test split."""
-        return "test" in self.examples
+        return sum(len(self.examples[split]) for split in self.splits.validated)
 
     def size(self, batch: Batch) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
@@ -184,6 +183,19 @@ class Task(LightningModule, ABC):
         logging.disable_progress_bar()
         save(self.network, folder)
         self.tokenizer.save_pretrained(folder)
+
+    def called(self, value: Any) -> object:
+        """What a predicted or true class, or number, is called where it is written."""
+        return value
+
+    def submitted(self, value: Any) -> str:
+        """A predicted class or number as a benchmark's server wants it."""
+        return str(self.called(value))
+
+    def write_predictions(self, folder: Path) -> None:
+        """Writes what the latest evaluation of each split said: predictions/<split>.jsonl and submission/<name>.tsv."""
+        self.said.write(folder, self.data, self.called)
+        self.said.submit(folder, self.submission, self.submitted)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Loads weights.
@@ -211,7 +223,7 @@ class Task(LightningModule, ABC):
 
     def flow(self, weights: Mapping[str, Tensor]) -> Tensor:
         """What flows through the network with these weights, without data; see `models.flow`."""
-        example = self.loading.collate(self.examples["train"][:1])["input_ids"]
+        example = self.loading.collate(next(iter(self.examples.values()))[:1])["input_ids"]
         return flow(self.network, weights, example.new_zeros([1] * example.dim(), device=self.device))
 
     def train_dataloader(self) -> Loader:
@@ -224,17 +236,10 @@ class Task(LightningModule, ABC):
         return self.loading.training(step + batches, rank, world_size, step)
 
     def val_dataloader(self) -> list[Loader]:
-        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.validated]
+        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.splits.validated]
 
-    def test_dataloader(self) -> Loader:
-        """The labelled test split.
-
-        Raises:
-            ValueError: the data has none.
-        """
-        if "test" not in self.examples:
-            raise ValueError(f"the data of the task has no labelled test split, only {', '.join(self.examples)}")
-        return self.loading.evaluation("test", *self._place()[:2])
+    def test_dataloader(self) -> list[Loader]:
+        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.splits.tested]
 
     def _place(self) -> tuple[int, int, int]:
         """Rank, number of ranks and optimizer step of the trainer, where one is attached."""

@@ -92,6 +92,34 @@ def test_smc_csqa_is_the_recipe_of_the_benchmark():
     assert [float(s) for s in sweep.sparsity.split(",")] == [round(1 - 0.8**n, 12) for n in range(1, 11)]
 
 
+@pytest.mark.parametrize(
+    ("experiment", "shorter", "recipe"),
+    [
+        ("glue_run_glue", "mrpc,wnli", (2e-5, 32, 3, 0.0, 0.0)),
+        ("petl_full", "mrpc", (2e-5, 16, 10, 0.1, 0.06)),
+    ],
+)
+def test_glue_protocols_are_those_of_their_sources(experiment, shorter, recipe):
+    path = ROOT / "conf" / "experiment" / f"{experiment}.yaml"
+    swept = OmegaConf.load(path).hydra.sweeper.params.task.split(",")
+    assert f"task={shorter} epochs=5" in path.read_text()
+    nine = {"cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli"}
+    assert sorted([*swept, *shorter.split(",")]) == sorted(nine)
+    for task in nine:
+        config = composed(f"experiment={experiment}", f"task={task}")
+        check(config)
+        optim = config.optim
+        found = (
+            optim.optimizer.lr,
+            config.batch_size,
+            config.epochs,
+            optim.optimizer.weight_decay,
+            optim.schedule.warmup,
+        )
+        assert found == recipe
+        assert config.task.module.max_length == 128
+
+
 def leaves(node, key=""):
     """Pairs of dotted key and value, all the way down."""
     if isinstance(node, dict):

@@ -62,6 +62,20 @@ def test_commands_compose():
         check(composed(*overrides), overrides)
 
 
+def test_every_task_has_a_row_in_the_table_of_data_sets():
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", (ROOT / "docs" / "data.md").read_text(), re.MULTILINE)
+    tasks = {path.stem for path in (ROOT / "conf" / "task").glob("*.yaml")}
+    assert tasks <= {name for name, _ in rows}
+    for name, cells in rows:
+        *_, metrics, command = cells.split(" | ")
+        overrides = shlex.split(command.strip().strip("`"))[2:]
+        config = composed(*overrides)
+        check(config, overrides)
+        assert config.task.name == name
+        first = next(iter(config.task.module.get("metrics") or {"accuracy": None}))
+        assert metrics.lower().startswith(first)
+
+
 def test_every_page_is_linked_from_the_readme():
     linked = set(LINK.findall((ROOT / "README.md").read_text()))
     assert {f"docs/{page.name}" for page in PAGES} <= linked
