@@ -91,12 +91,16 @@ def test_ranks_have_a_part_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not (tmp_path / "1").exists()
 
 
-def test_an_interrupted_writing_leaves_no_half_file(tmp_path: Path) -> None:
+def test_an_interrupted_writing_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions.os, "replace", stopped)
     kept = Predictions()
     kept.add("val", said(0, 1), anew=True)
-    with pytest.raises(IndexError):
-        kept.write(tmp_path, {"val": rows(2)}, ["only"].__getitem__)
-    assert not list(tmp_path.rglob("val.jsonl"))
+    with pytest.raises(KeyboardInterrupt):
+        kept.write(tmp_path, {"val": rows(2)}, int)
+    assert not (tmp_path / "predictions" / "val.jsonl").exists()
 
 
 def test_thirty_thousand_rows_take_a_moment(tmp_path: Path) -> None:
