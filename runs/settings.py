@@ -54,6 +54,7 @@ class Settings:
     tuning: Call
     trainer: Call
     logger: Call
+    ood: dict
     sparsity: float
     seed: int
     lr: float

@@ -28,7 +28,7 @@ def locate(folder: str | Path, name: str) -> Path:
     found = sorted(path.name for path in folder.iterdir() if path.is_file())
     near = difflib.get_close_matches(name, found, n=3, cutoff=0.4) or found[:3]
     hint = f"it has {', '.join(near)}" if near else "it has no files"
-    raise FileNotFoundError(f"there is neither {name} nor {name}.gz in task.data_dir={folder}; {hint}")
+    raise FileNotFoundError(f"there is neither {name} nor {name}.gz in {folder}; {hint}")
 
 
 def records(path: Path, header: bool = True) -> Iterator[Record]:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -21,6 +21,7 @@ from tasks.batches import INPUTS, Batch, Example, Loader
 from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
+from tasks.measures import Measures
 from tasks.recipe import Recipe
 
 
@@ -46,7 +47,7 @@ class Task(LightningModule, ABC):
             evaluated whenever "val" is.
         examples: the rows encoded.
         collate: makes a batch of examples.
-        metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss.
+        metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss; see `tasks.measures`.
         recipe: how it is trained.
 
     Raises:
@@ -83,13 +84,8 @@ class Task(LightningModule, ABC):
         self.batch_size = recipe.batch_size
         self.objective = recipe.loss
         self.metrics = nn.ModuleDict(
-            {
-                split: nn.ModuleDict({name: metric.clone() for name, metric in metrics.items()})
-                for split in examples
-                if split != "train"
-            }
+            {split: Measures(metrics, rows) for split, rows in self.data.items() if split != "train"}
         )
-        self.losses = nn.ModuleDict({split: MeanMetric(nan_strategy=float("inf")) for split in self.metrics})
         self.validated = ["val", *(split for split in examples if split not in ("train", "val", "test"))]
         self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
 
@@ -134,20 +130,17 @@ class Task(LightningModule, ABC):
 
     def _evaluate(self, batch: Batch, split: str) -> None:
         outputs = self.outputs(batch)
-        losses: Any = self.losses[split]
         measures: Any = self.metrics[split]
-        losses.update(outputs.losses.mean(), weight=len(outputs.labels))
-        for metric in measures.values():
-            metric.update(self.predictions(outputs.logits), outputs.labels)
+        measures.update_from(outputs, self.predictions(outputs.logits), batch, self.criterion)
         # Metrics and not numbers: Lightning's own mean over ranks is wrong where batches differ in size.
-        for name, metric in {"loss": losses, **measures}.items():
+        for name, metric in measures.items():
             self.log(
                 f"{split}/{name}",
                 metric,
                 on_step=False,
                 on_epoch=True,
                 batch_size=len(outputs.labels),
-                prog_bar=split == "val" and name != "loss",
+                prog_bar=split == "val" and name in measures.names,
                 add_dataloader_idx=False,
             )
 
