@@ -47,16 +47,26 @@ class Pretrained(Start):
 @final
 @dataclass(frozen=True)
 class DenseRun(Start):
-    """The final weights of the dense run of the same task, model, recipe and seed.
+    """The weights of the dense run of the same task, model, recipe and seed, final ones or earlier.
 
     Attributes:
-        same_loss: whether it is trained with this run's loss, or with the task's own.
+        same_loss: whether it is trained with this run's loss and rows, or with the task's own.
+        step: after how many of its steps; null = at its end.
     """
 
     same_loss: bool = False
+    step: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step is not None and self.step < 1:
+            raise ValueError(f"method.start.step={self.step} must be at least 1, or null for the end")
 
     def needs(self, config: DictConfig) -> Needs:
-        return {"weights": dense(config) if self.same_loss else _with(dense(config), loss=_file("loss", "supervised"))}
+        if self.step is not None and config.steps is not None and self.step > config.steps:
+            raise ValueError(f"method.start.step={self.step} is beyond the dense run's steps={config.steps}")
+        stop = None if self.step == config.steps else self.step
+        own = {} if self.same_loss else {"loss": _file("loss", "supervised"), "ood": _only_tested(config.ood)}
+        return {"weights": _with(dense(config), **own, stop_step=stop)}
 
 
 @final
@@ -107,9 +117,11 @@ class TicketOf(Start):
 
     Attributes:
         method: name of a file in conf/method.
+        retrain_steps: optimizer steps of its training; null = as that file says.
     """
 
     method: str
+    retrain_steps: int | None = None
 
     def needs(self, config: DictConfig) -> Needs:
         file = METHODS / f"{self.method}.yaml"
@@ -119,6 +131,8 @@ class TicketOf(Start):
         if self.method in ("dense", config.method.name):
             raise ValueError(f"method.start.method={self.method} has no mask to give; name a sparse method, like imp")
         other = {key: node for key, node in OmegaConf.load(file).items() if key != "defaults"}
+        if self.retrain_steps is not None:
+            other["retrain_steps"] = self.retrain_steps
         return {"ticket": _with(config, method=other)}
 
 
@@ -159,6 +173,15 @@ def needs(config: DictConfig) -> Needs:
 def dense(config: DictConfig) -> DictConfig:
     """The config of the dense run that belongs to `config`, with the same loss."""
     return _with(config, method=_file("method", "dense"), sparsity=0.0)
+
+
+def _only_tested(sets: DictConfig) -> DictConfig:
+    """The sets of another distribution without what is trained on."""
+    copy = sets.copy()
+    OmegaConf.set_readonly(copy, False)
+    for node in copy.values():
+        node.names.pop("train", None)
+    return copy
 
 
 def _file(group: str, option: str) -> Any:

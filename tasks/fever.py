@@ -6,9 +6,7 @@ from tasks import files
 from tasks.rows import Pair, class_names
 
 
-def read(
-    labels: Sequence[str], data_dir: str, names: Mapping[str, str], repeat: int = 1
-) -> dict[str, list[Pair]]:
+def read(labels: Sequence[str], data_dir: str, names: Mapping[str, str], repeat: int = 1) -> dict[str, list[Pair]]:
     """Rows by split: the claim first, its evidence second.
 
     A line has "claim", "evidence" or "evidence_sentence" (a text or a list of sentences), "gold_label" or "label", and

@@ -64,7 +64,7 @@ class Measures(nn.ModuleDict):
 
 
 def merged(logits: Tensor, labels: Tensor, also: Tensor) -> Tensor:
-    """Logits in which the label's class has the probability of all classes that are right, which have none of their own.
+    """Logits in which the label's class has the probability of all classes that are right, the others of which none.
 
     Args:
         logits: (batch, classes).
