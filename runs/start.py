@@ -65,8 +65,7 @@ class DenseRun(Start):
         if self.step is not None and config.steps is not None and self.step > config.steps:
             raise ValueError(f"method.start.step={self.step} is beyond the dense run's steps={config.steps}")
         stop = None if self.step == config.steps else self.step
-        own = {} if self.same_loss else {"loss": _file("loss", "supervised"), "ood": _only_tested(config.ood)}
-        return {"weights": _with(dense(config), **own, stop_step=stop)}
+        return {"weights": _with(dense(config), **({} if self.same_loss else _own(config)), stop_step=stop)}
 
 
 @final
@@ -165,8 +164,7 @@ def needs(config: DictConfig) -> Needs:
     """
     found: Needs = instantiate(config.method.start).needs(config)
     if "teacher" in config.loss and config.loss.teacher is None:
-        plain = {"loss": _file("loss", "supervised"), "tuning": _file("tuning", "full")}
-        found["teacher"] = _with(dense(config), **plain, stop_step=None)
+        found["teacher"] = _with(dense(config), **_own(config), tuning=_file("tuning", "full"), stop_step=None)
     return found
 
 
@@ -175,13 +173,13 @@ def dense(config: DictConfig) -> DictConfig:
     return _with(config, method=_file("method", "dense"), sparsity=0.0)
 
 
-def _only_tested(sets: DictConfig) -> DictConfig:
-    """The sets of another distribution without what is trained on."""
-    copy = sets.copy()
-    OmegaConf.set_readonly(copy, False)
-    for node in copy.values():
-        node.names.pop("train", None)
-    return copy
+def _own(config: DictConfig) -> dict[str, Any]:
+    """The task's own loss, and sets of another distribution without what is trained on."""
+    sets = config.ood.copy()
+    OmegaConf.set_struct(sets, False)
+    for name in sets:
+        sets[name].names.pop("train", None)
+    return {"loss": _file("loss", "supervised"), "ood": sets}
 
 
 def _file(group: str, option: str) -> Any:

@@ -59,7 +59,7 @@ class Measures(nn.ModuleDict):
         members = measures.membership[batch["index"]]
         for column, part in enumerate(self.parts):
             inside = members[:, column]
-            for name in self.names:
+            for name in self.names if inside.any() else ():  # torchmetrics takes no empty batches
                 measures[f"{name}_{part}"].update(predictions[inside], labels[inside])
 
 

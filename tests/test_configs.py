@@ -8,7 +8,19 @@ from tests.conftest import METHODS, ROOT, composed
 
 OPTIONS = sorted(
     (path.parent.name, path.stem)
-    for group in ("task", "model", "scope", "distribution", "pattern", "sparsity_of", "optim", "trainer", "logger", "loss", "tuning")
+    for group in (
+        "task",
+        "model",
+        "scope",
+        "distribution",
+        "pattern",
+        "sparsity_of",
+        "optim",
+        "trainer",
+        "logger",
+        "loss",
+        "tuning",
+    )
     for path in (ROOT / "conf" / group).glob("*.yaml")
 )
 ASKED_FOR = {"pretrained": ["model.name=x"], "heads_and_neurons": ["pattern.heads.size=16"]}  # what only users know
