@@ -34,9 +34,7 @@ def obtain(config: DictConfig) -> Run:
 
 def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
-    from lightning.pytorch import (
-        seed_everything,
-    )  # takes seconds, for which finished runs and wrong commands do not wait
+    from lightning.pytorch import seed_everything  # takes seconds: not for finished runs and wrong commands
 
     from callbacks.fit import fit
     from tasks.ood import joined
@@ -62,6 +60,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
         begin=begin,
     )
     module.save(run.model)
+    module.write_predictions(run.folder)
     run.write("ledger.json", ledger)
     return numbers
 

@@ -16,35 +16,42 @@ def input_norms(
 ) -> dict[str, Tensor]:
     """Returns the L2 norm of each input feature of the Linear layers that own these weights, of shape (inputs,).
 
-    Over all tokens of the next training batches, padding included, in evaluation mode.
+    Over all tokens of the next training batches, in evaluation mode. Padding does not count, but where a layer sees one
+    vector per sequence all of them do.
 
     Raises:
         ValueError: a weight belongs to another kind of layer.
     """
-    squares: dict[str, Tensor] = {}
-    with ExitStack() as stack:
-        for name in weights:
-            owner = trained(module).network.get_submodule(name.rpartition(".")[0])
-            if not isinstance(owner, nn.Linear):
-                raise ValueError(
-                    f"{name} belongs to a layer of the type {type(owner).__name__}, whose inputs have no norm; take a"
-                    f" scope of Linear layers, such as scope=encoder"
-                )
-            squares[name] = torch.zeros(owner.in_features, device=owner.weight.device)
-            stack.callback(owner.register_forward_pre_hook(_adding(squares[name])).remove)
-        stack.enter_context(in_evaluation_mode(module))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(trainer.precision_plugin.forward_context())
+    owners = {name: _owner(trained(module).network, name) for name in weights}
+    squares = {name: torch.zeros(owner.in_features, device=owner.weight.device) for name, owner in owners.items()}
+    with in_evaluation_mode(module), torch.no_grad(), trainer.precision_plugin.forward_context():
         for micro_batches in batches_ahead(trainer, module, batches):
             for batch in micro_batches:
-                trained(module).outputs(batch)
+                tokens = trained(module).tokens(batch)
+                with ExitStack() as hooks:
+                    for name, owner in owners.items():
+                        hooks.callback(owner.register_forward_pre_hook(_adding(squares[name], tokens)).remove)
+                    trained(module).outputs(batch)
     return {name: over_ranks(trainer, "sum", total).sqrt_() for name, total in squares.items()}
 
 
-def _adding(total: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-    """Returns a hook that adds the squares of a layer's input features."""
+def _owner(network: nn.Module, name: str) -> nn.Linear:
+    owner = network.get_submodule(name.rpartition(".")[0])
+    if not isinstance(owner, nn.Linear):
+        raise ValueError(
+            f"{name} belongs to a layer of the type {type(owner).__name__}, whose inputs have no norm; take a"
+            f" scope of Linear layers, such as scope=encoder"
+        )
+    return owner
+
+
+def _adding(total: Tensor, tokens: Tensor) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    """Returns a hook that adds the squares of a layer's input features, where there are tokens."""
 
     def hook(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        total.add_(inputs[0].float().square().flatten(end_dim=-2).sum(0))
+        features = inputs[0].float()
+        if features.shape[:-1] == tokens.shape:
+            features = features[tokens]
+        total.add_(features.square().flatten(end_dim=-2).sum(0))
 
     return hook

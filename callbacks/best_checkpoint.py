@@ -1,5 +1,6 @@
 """The best sparse checkpoint: one that is better but not yet sparse does not count."""
 
+import math
 from pathlib import Path
 from typing import Any, final
 
@@ -26,8 +27,8 @@ class BestCheckpoint(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.sparsifier.settled:
-            value = float(trainer.callback_metrics[self.monitor])
-            if self.best is None or value > self.best[self.monitor]:
+            value = float(trainer.callback_metrics.get(self.monitor, math.nan))  # a correlation may not exist
+            if value > (-math.inf if self.best is None else self.best[self.monitor]):
                 self.best = {"step": trainer.global_step, self.monitor: value}
                 trainer.save_checkpoint(self.path)
 

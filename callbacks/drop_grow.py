@@ -1,4 +1,4 @@
-"""Dynamic sparse training: every update drops some of the kept weights and grows as many others."""
+"""Dynamic sparse training: every update drops some of the kept weights and grows others."""
 
 from collections.abc import Mapping
 from typing import Any, final
@@ -14,6 +14,7 @@ from callbacks.sparsifier import Masks, Plan, Sparsifier
 from sparsity.budget import Budget
 from sparsity.exchange import Exchange, PerTensor
 from sparsity.exploration import Exploration
+from sparsity.ledger import counts
 from sparsity.memories import Running
 from sparsity.patterns import Tiles
 from sparsity.schedules import Schedule
@@ -22,7 +23,7 @@ from sparsity.scores import Score, needs
 
 @final
 class DropGrow(Sparsifier):
-    """Starts sparse and exchanges weights at constant sparsity (SET, RigL, SNFS, DSR, MEST).
+    """Starts sparse and exchanges weights at constant sparsity (SET, RigL, SNFS, DSR, MEST), or with a surplus.
 
     RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) drops by magnitude and grows by the magnitude of the dense
     gradient of the step, which is accumulated and all-reduced. Grown weights start at zero with clean moments, of which
@@ -39,7 +40,8 @@ class DropGrow(Sparsifier):
         seed: of random scores.
         moments: what the optimizer remembers of weights that change; by default nothing.
         gradient_batches: training batches over which an initial score that needs gradients averages them.
-        exchange: which tensors compete; by default none, so that each keeps its count.
+        exchange: which tensors compete; by default none, so that each keeps its count. One with a surplus needs a
+            schedule that ends with a fraction of 0, so that the run ends on target.
         grace: steps for which newborn weights are not dropped; where too few others are left, fewer are exchanged.
         step_at_update: whether weights also move at the step of an update, after it and with the new masks. RigL's
             algorithm leaves that out: nothing then moves or decays, only the learning rate goes on.
@@ -65,7 +67,7 @@ class DropGrow(Sparsifier):
         if not isinstance(budget.pattern, Tiles):
             raise ValueError(
                 f"pattern={budget.pattern.label} cannot be exchanged unit by unit within a tensor, as RigL and SET do;"
-                " use pattern=block or pattern=unstructured"
+                " use pattern=block or pattern=unstructured, or a method that prunes, such as method=gmp"
             )
         if grace < 0:
             raise ValueError(f"method.sparsifier.grace={grace} must be at least 0 steps")
@@ -79,23 +81,32 @@ class DropGrow(Sparsifier):
         self.exchange = exchange or PerTensor()
         self.grace = grace
         self.step_at_update = step_at_update
+        self._own: dict[str, int] = {}  # units
         self._exploration = Exploration({})
         self._explored: Mapping[str, Any] | None = None
 
     def make_plan(self, steps: int) -> Plan:
-        return self.schedule.plan(steps, self.drop_fraction)
+        plan = self.schedule.plan(steps, self.drop_fraction)
+        if self.exchange.has_surplus and plan[max(plan)] > 0:
+            raise ValueError(
+                f"the last update, at step {max(plan)}, leaves a surplus that nothing drops; use"
+                f" method.sparsifier.schedule.closed=true"
+            )
+        return plan
 
     def first_masks(self) -> Masks:
-        return self.budget.masks(self.scoring.scores(self.initial, 0))
+        masks = self.budget.masks(self.scoring.scores(self.initial, 0))
+        self._own = counts(self.units.pooled(masks))
+        return masks
 
     def update(self, step: int, value: float) -> Masks:
-        drop, grow = self.scoring.scores(self.drop, step), self.scoring.scores(self.grow, step)
+        drop, grow = self.scoring.scores(self.drop, step, use=1), self.scoring.scores(self.grow, step)
         if self.grace:
             young = self._exploration.young(step, self.masks, self.grace)
             drop = {name: score.masked_fill(young[name], torch.inf) for name, score in drop.items()}
         try:
             pooled = self.units.pooled(self.masks), self.units.pooled(drop), self.units.pooled(grow)
-            units = self.exchange.update(*pooled, value)
+            units = self.exchange.update(*pooled, self._own, value)
         except ValueError as error:
             odd = next((name for name in self.masks if _has_nan(drop[name]) or _has_nan(grow[name])), "the masks")
             raise ValueError(f"update of {odd} at step {step}: {error}") from error
@@ -119,6 +130,10 @@ class DropGrow(Sparsifier):
         return self.exchange.keeps_counts
 
     @property
+    def settled(self) -> bool:
+        return super().settled and self._kept == sum(self._own.values()) * self.units.size
+
+    @property
     def numbers(self) -> dict[str, float]:
         return self._exploration.numbers
 
@@ -135,7 +150,11 @@ class DropGrow(Sparsifier):
                     parameter.grad = None  # which every optimizer passes over
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"exploration": self._exploration.state_dict()}
+        return super().state_dict() | {"own": self._own, "exploration": self._exploration.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._own = state["own"]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

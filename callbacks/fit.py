@@ -106,7 +106,7 @@ def fit(
                 built.fit(module, ckpt_path=resume, weights_only=True)
                 if stop_step is None and not (record.steps == steps and sparsifier.settled):
                     raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
-                if record.validated_at != record.steps:
+                if subject.validation_examples and record.validated_at != record.steps:
                     built.validate(module, verbose=False)
                 if subject.tested:
                     built.test(module, verbose=False)

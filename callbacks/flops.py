@@ -39,6 +39,7 @@ class Flops(Callback):
             device = trainer.strategy.root_device
             totals = trainer.strategy.reduce(torch.tensor(totals, device=device), reduce_op="sum").tolist()
         train, sparse, dense, examples = totals
+        examples = examples or 1.0  # where there is no validation split, there is nothing to tell
         return {"train": train, "inference": sparse / examples, "dense_inference": dense / examples}
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any, final
 from torch import Tensor
 
 from callbacks.learned_scores import LearnedScores
+from callbacks.moments import Moments
 from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from sparsity.budget import Budget
@@ -39,6 +40,7 @@ class LearnedMask(LearnedScores):
         threshold_every: as in SRNets' code, keep what scores above a threshold, which moves to the highest pruned score
             only after so many steps; None = keep as many as the budget says. At the end of training the count is exact
             either way.
+        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default everything.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class LearnedMask(LearnedScores):
         seed: int,
         gradient_batches: int = 1,
         threshold_every: int | None = None,
+        moments: Moments | None = None,
     ) -> None:
         if threshold_every is not None and threshold_every < 1:
             raise ValueError(f"method.sparsifier.threshold_every={threshold_every} must be at least 1 step, or null")
@@ -61,11 +64,10 @@ class LearnedMask(LearnedScores):
             raise ValueError(f"threshold_every knows single weights only, not pattern={budget.pattern.label}")
         if margin is not None and margin <= 0:
             raise ValueError(f"method.sparsifier.margin={margin} must be above 0, or null for a soft initialisation")
-        super().__init__(budget, schedule, every, train, Scoring(seed, batches=gradient_batches))
+        super().__init__(budget, schedule, every, train, Scoring(seed, batches=gradient_batches), moments)
         self.initial = initial
         self.margin = margin
         self.threshold_every = threshold_every
-        self.follows_plan = threshold_every is None
         self._thresholds: dict[str, float] = {}
 
     def initial_scores(self) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
+from callbacks.moments import Keep, Moments
 from callbacks.scoring import Scoring
 from callbacks.sparsifier import Masks
 from callbacks.straight_through import StraightThrough
@@ -25,8 +26,8 @@ class LearnedScores(StraightThrough, ABC):
     """Trains a score of each weight in scope, alone or together with parameters of the network.
 
     Scores are float32 parameters of this callback in the optimizer's group without weight decay, with the learning rate
-    of the others. A weight that is trained descends the gradient of the network with the mask, which is zero
-    where it is pruned.
+    of the others. A weight that is trained descends the gradient of the network with the mask, which is zero where it
+    is pruned; there nothing moves it but weight decay and what `moments` leaves of its optimizer state.
 
     Args:
         budget: target sparsity, scope and distribution.
@@ -35,10 +36,18 @@ class LearnedScores(StraightThrough, ABC):
         train: regular expressions, searched for in the names of the network's parameters; what none of them matches is
             frozen, in scope or not. [] = the scores only, ["."] = everything.
         scoring: evaluates initial scores.
+        moments: what the optimizer remembers of trained weights that are pruned and kept again; by default everything,
+            as in Sanh et al.'s code, so that pruned ones drift on for some steps.
     """
 
     def __init__(
-        self, budget: Budget, schedule: Schedule, every: int, train: Sequence[str], scoring: Scoring | None = None
+        self,
+        budget: Budget,
+        schedule: Schedule,
+        every: int,
+        train: Sequence[str],
+        scoring: Scoring | None = None,
+        moments: Moments | None = None,
     ) -> None:
         if isinstance(train, str):
             raise ValueError(f"method.sparsifier.train must be a list of regular expressions, such as ['{train}']")
@@ -47,7 +56,7 @@ class LearnedScores(StraightThrough, ABC):
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"method.sparsifier.train has an invalid pattern '{pattern}': {error}") from error
-        super().__init__(budget, schedule, every, scoring)
+        super().__init__(budget, schedule, every, scoring, moments or Keep())
         self.train = tuple(train)
         self._scores: dict[str, Parameter] = {}
 
@@ -63,6 +72,10 @@ class LearnedScores(StraightThrough, ABC):
     def active(self) -> Masks:
         return {n: torch.full_like(mask, self._trains(n)) for n, mask in self.masks.items()}
 
+    @property
+    def descending(self) -> Masks:
+        return {name: mask for name, mask in self.masks.items() if self._trains(name)}
+
     def gradient(self, name: str, weight: Parameter, gradient: Tensor) -> Tensor | None:
         self._scores[name].grad = score_gradient(gradient, weight.detach()).float()
         return zero_(gradient, self.masks[name]) if self._trains(name) else None
@@ -70,13 +83,7 @@ class LearnedScores(StraightThrough, ABC):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_fit_start(trainer, pl_module)
         # Before the optimizer's state is restored, so that a checkpoint's has as many parameters.
-        groups = [group for group in trainer.optimizers[0].param_groups if not group.get("weight_decay")]
-        if not groups:
-            raise ValueError(
-                "learned scores need a parameter group without weight decay;"
-                " use optim.decay_biases_and_norms=false or optim.optimizer.weight_decay=0"
-            )
-        groups[-1]["params"].extend(self._scores.values())
+        undecayed(trainer.optimizers[0])["params"].extend(self._scores.values())
         names = [name for name, _ in trained(pl_module).network.named_parameters()]
         for pattern in self.train:
             if not any(re.search(pattern, name) for name in names):
@@ -97,3 +104,18 @@ class LearnedScores(StraightThrough, ABC):
 
     def _trains(self, name: str) -> bool:
         return any(re.search(pattern, name) for pattern in self.train)
+
+
+def undecayed(optimizer: Optimizer) -> dict[str, Any]:
+    """Returns the parameter group that scores go to.
+
+    Raises:
+        ValueError: if every group has weight decay.
+    """
+    groups = [group for group in optimizer.param_groups if not group.get("weight_decay")]
+    if not groups:
+        raise ValueError(
+            "learned scores need a parameter group without weight decay;"
+            " use optim.decay_biases_and_norms=false or optim.optimizer.weight_decay=0"
+        )
+    return groups[-1]

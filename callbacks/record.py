@@ -26,7 +26,7 @@ class Record(Callback):
         self.own = own
         self.seconds = 0.0
         self.steps = 0
-        self.validated_at = -1
+        self.validated_at = -1  # by this process, which has to see what the final network says
         self.batch_size = 0
         self.metrics: dict[str, float] = {}
         self._begun = False
@@ -76,13 +76,12 @@ class Record(Callback):
     def state_dict(self) -> dict[str, Any]:
         self._pause()
         self._since = time.monotonic()
-        return {"seconds": self.seconds, "validated_at": self.validated_at, "metrics": self.metrics}
+        return {"seconds": self.seconds, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if not self.own:
             return
         self.seconds = state_dict["seconds"]
-        self.validated_at = state_dict["validated_at"]
         self.metrics = state_dict["metrics"]
 
     def _begin(self) -> None:

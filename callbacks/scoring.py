@@ -21,7 +21,7 @@ class Scoring:
     """Evaluates scores on the weights in scope, and keeps what those that look back remember.
 
     Args:
-        seed: of the random draws, which use a generator of their own, seeded with (seed, step).
+        seed: of the random draws, which use a generator of their own, seeded with (seed, use, step).
         updating: the scores that updates use, so that what they remember is kept up to date.
         batches: training batches over which anything is taken outside the steps of training.
 
@@ -57,14 +57,16 @@ class Scoring:
         }
         return {name: makers[name]() for name in needs(score) - {"weight", "generator"}}
 
-    def scores(self, score: Score, step: int, inputs: Inputs | None = None) -> dict[str, Tensor]:
+    def scores(self, score: Score, step: int, inputs: Inputs | None = None, use: int = 0) -> dict[str, Tensor]:
         """Evaluates a score on every weight in scope, pruned ones included.
 
         Args:
-            step: seeds the random draws together with the run's seed.
+            step: seeds the random draws together with the run's seed and the use.
             inputs: if they have been made already.
+            use: 0 or 1, so that two random scores of one step are independent.
         """
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        # Of a seed, the generator takes the lower 32 bits: uses are apart by half of what seeds are.
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + use * 500_001 + step) % 2**63)
         made = self.inputs(score, step) if inputs is None else inputs
         return {
             name: evaluate(

@@ -33,19 +33,11 @@ Plan = dict[int, float]
 class Sparsifier(Callback, ABC):
     """Keeps the weights of a scope masked and changes the masks when its plan says so.
 
-    Attributes:
-        hidden: whether pruned weights have values behind their zeros; they are in the parameters from
-            `on_before_optimizer_step` until the optimizer has stepped.
-        follows_plan: whether masks have exactly the plan's sparsity at each of its steps, and not only at the last.
-
     Args:
         budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
         scoring: evaluates scores.
         moments: what the optimizer remembers of dropped and newborn weights.
     """
-
-    hidden = False
-    follows_plan = True
 
     def __init__(self, budget: Budget | None, scoring: Scoring | None = None, moments: Moments | None = None) -> None:
         self.target = 0.0 if budget is None else budget.sparsity

@@ -36,8 +36,6 @@ class StraightThrough(Sparsifier, ABC):
         moments: what the optimizer remembers of weights that are not trained any more, or again.
     """
 
-    hidden = True
-
     def __init__(
         self,
         budget: Budget,
@@ -84,6 +82,15 @@ class StraightThrough(Sparsifier, ABC):
     def active(self) -> Masks:
         return {name: torch.ones_like(mask) for name, mask in self.masks.items()}
 
+    @property
+    def descending(self) -> Masks:
+        """The places whose hidden values descend a gradient, in tensors where these change with the masks."""
+        return {}
+
+    def planned(self, step: int) -> float:
+        """Returns the plan's value that a step computes with: of its latest entry, 0 before the first."""
+        return next((self.plan[s] for s in range(step, step - self.every, -1) if s in self.plan), 0.0)
+
     def looks_at_dense_gradient(self, step: int) -> bool:
         return True
 
@@ -103,7 +110,10 @@ class StraightThrough(Sparsifier, ABC):
             self._values[name].copy_(weight.detach())
         step = self._trainer.global_step + 1  # Lightning counts a step once the optimizer is back
         if step in self.plan:
+            old = self.descending
             self._set(self.update(step, self.plan[step]))
+            for name, new in self.descending.items():
+                self.moments.change(optimizer, name, self._weights[name], old[name], new)
         self._zero_weights()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

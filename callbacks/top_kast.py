@@ -25,7 +25,8 @@ class TopKast(StraightThrough):
 
     Jayakumar et al. 2021, arXiv 2106.03517, section 2. Weights outside B stay exactly as they are, weight decay
     included, and the optimizer remembers nothing of them. The exploration penalty is read as an L2 penalty, whose
-    gradient is linear in the weight.
+    gradient is linear in the weight; outside A it is larger by one over the density of A in the tensor, or where that
+    is empty, in the scope.
 
     Args:
         budget: sparsity of A, scope and distribution.
@@ -59,6 +60,10 @@ class TopKast(StraightThrough):
     def active(self) -> Masks:
         return self._superset
 
+    @property
+    def descending(self) -> Masks:
+        return self._superset
+
     def looks_at_dense_gradient(self, step: int) -> bool:
         return False
 
@@ -68,14 +73,11 @@ class TopKast(StraightThrough):
     def update(self, step: int, value: float) -> Masks:
         scores = self.scoring.scores(magnitude, step)
         superset = self.budget.masks(scores, value * (1 - self.explored))
-        for optimizer in self._trainer.optimizers if self._superset else ():
-            for name, old in self._superset.items():
-                self.moments.change(optimizer, name, self._weights[name], old, superset[name])
         self._widen(superset)
         return self.budget.masks(scores, value)
 
     def gradient(self, name: str, weight: Parameter, gradient: Tensor) -> Tensor:
-        density = 1 - self.sparsity
+        density = self.densities[name] or 1 - self.sparsity
         return explored(gradient, weight.detach(), self.masks[name], self._superset[name], density, self.strength)
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:

@@ -49,6 +49,9 @@ class Trained(Protocol):
     def size(self, batch: Any) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
 
+    def tokens(self, batch: Any) -> Tensor:
+        """Where a batch has tokens and not padding: bool, of shape (sequences, tokens per sequence)."""
+
 
 def trained(module: LightningModule) -> Trained:
     """The same module, typed."""

@@ -5,6 +5,8 @@ The folder's files are a contract with whatever reads them:
     config.yaml   the resolved config       checkpoints/   last.ckpt and best.ckpt
     result.json   written last, atomically  model/         the final model and its tokenizer, as transformers saves them
     metrics.csv   the training curves       ledger.json    per-tensor counts
+    predictions/  <split>.jsonl: what the final model says of each row of the splits that were evaluated
+    submission/   the same as a benchmark's server takes it, where a task says for which splits
 """
 
 import fcntl
@@ -15,13 +17,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, final
 
 from omegaconf import DictConfig, OmegaConf
 
-from runs.identity import run_id
+from runs.identity import model_label, run_id
 from runs.summary import summary
 from runs.versions import versions
 
@@ -48,7 +50,7 @@ class Run:
     def labels(self) -> dict[str, str]:
         """Names of what is run, for people."""
         config = self.config
-        return {"task": config.task.name, "model": Path(config.model.name).name, "method": config.method.name}
+        return {"task": config.task.name, "model": model_label(config.model.name), "method": config.method.name}
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -104,7 +106,7 @@ class Run:
         now, then = versions(), (self.result or {}).get("versions", {})
         changed = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
         if changed:
-            print(f"{self.id} is the result of another version: {'; '.join(changed)}", file=sys.stderr)
+            _say_once(f"{self.id} is the result of another version: {'; '.join(changed)}")
 
     @property
     def interrupted(self) -> bool:
@@ -180,3 +182,9 @@ class Run:
         partial = path.with_name(f".{name}.partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
+
+
+@cache
+def _say_once(line: str) -> None:
+    """Prints a line on stderr, unless it has been: several runs may start from one."""
+    print(line, file=sys.stderr)

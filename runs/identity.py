@@ -49,13 +49,19 @@ def run_id(config: DictConfig) -> str:
     """Returns the folder name of a run: what it is for people, and its identity for certainty."""
     parts = [
         _slug(config.task.name),
-        _slug(Path(config.model.name).name),
+        _slug(model_label(config.model.name)),
         _slug(config.method.name),
         f"s{config.sparsity:.4g}",
         f"seed{config.seed}",
         identity(config),
     ]
     return "-".join(parts)
+
+
+def model_label(name: str) -> str:
+    """Returns what a model is called, for people: the end of its name, or the run that a folder `model` belongs to."""
+    path = Path(name)
+    return path.parent.name if path.name == "model" and path.parent.name else path.name
 
 
 @cache

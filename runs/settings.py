@@ -7,6 +7,7 @@ have a schema of their own. Everything here raises ``ValueError`` with one sente
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
@@ -115,6 +116,7 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
             ours is not called as its signature says.
     """
     settle_length(config, typed)
+    settle_model(config)
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     _check_keys(resolved, Settings, "")
     for key, (holds, rule) in RANGES.items():
@@ -136,7 +138,10 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         raise ValueError(f"budget.sparsity is sparsity: write sparsity={resolved['budget'].get('sparsity')}")
     moments, method = resolved["moments"]["_target_"].rpartition(".")[2].lower(), resolved["method"]
     if moments != "zero" and "moments" not in method["sparsifier"] and method["name"] != "dense":
-        raise ValueError(f"moments={moments} says nothing to method={method['name']}; use moments=zero")
+        raise ValueError(
+            f"moments={moments} has no effect on method={method['name']}, where the weights that the optimizer moves"
+            " stay the same; use moments=zero"
+        )
     data_dir = resolved["task"].get("data_dir")
     read = resolved["task"]["data"].get("data_dir", data_dir)
     if read != data_dir:
@@ -165,6 +170,14 @@ def settle_length(config: DictConfig, typed: Sequence[str]) -> None:
         config.steps = None
 
 
+def settle_model(config: DictConfig) -> None:
+    """Lets the folder of a run stand for the model in it."""
+    name = OmegaConf.to_container(config.model).get("name")  # type: ignore[union-attr]  # missing where not yet given
+    folder = Path(str(name)).expanduser()
+    if (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists():
+        config.model.name = str(folder / "model")
+
+
 def training_steps(config: DictConfig, examples: int) -> int:
     """Returns the optimizer steps of a run whose task has so many training examples.
 
@@ -176,6 +189,10 @@ def training_steps(config: DictConfig, examples: int) -> int:
     elif config.steps is not None:
         steps = int(config.steps)
     else:
+        if examples == 0:
+            raise ValueError(
+                f"epochs={config.epochs} needs the split 'train', which the data of the task does not have"
+            )
         steps = math.ceil(float(config.epochs) * examples / int(config.batch_size))
     if config.stop_step is not None and config.stop_step >= steps:
         raise ValueError(f"stop_step={config.stop_step} (or rewind_step) must be below the run's {steps} steps")

@@ -10,7 +10,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     rows = [(name, f"{value:.4f}") for name, value in sorted(result["metrics"].items())]
     rows += [
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
-        ("steps", f"{result['steps']}"),
+        ("steps", f"{result['steps'] or '0: evaluated without training'}"),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
     ]

@@ -1,13 +1,17 @@
 """What -m needs before Hydra sees the command line."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+EXPERIMENTS = Path(__file__).parent.parent / "conf" / "experiment"
 
 
 def deferred(words: Sequence[str]) -> list[str]:
-    """Returns a command line on which options of a swept group wait for the jobs.
+    """Returns a command line on which options of a group swept there, or by an experiment, wait for the jobs.
 
     Hydra composes a config of the sweep itself, from all overrides but the swept ones, and would look for
     method.sparsifier.schedule in the default method. As a choice of one value the override is a swept one.
@@ -17,8 +21,15 @@ def deferred(words: Sequence[str]) -> list[str]:
     """
     if not {"-m", "--multirun"} & set(words):
         return list(words)
-    swept = {word.partition("=")[0] for word in words if _is_sweep(word)}
+    swept = {word.partition("=")[0] for word in words if _is_sweep(word)} | _of_experiments(words)
     return [_choice(word) if word.partition(".")[0].lstrip("+") in swept else word for word in words]
+
+
+def _of_experiments(words: Sequence[str]) -> set[str]:
+    """The keys that the experiments of a command line sweep."""
+    files = (EXPERIMENTS / f"{word.partition('=')[2]}.yaml" for word in words if word.startswith("experiment="))
+    loaded = (OmegaConf.load(file) for file in files if file.is_file())
+    return {str(key) for config in loaded for key in OmegaConf.select(config, "hydra.sweeper.params", default={})}
 
 
 def _choice(word: str) -> str:

@@ -67,7 +67,7 @@ class Budget:
         """
         weights = self.scope.select(network)
         shapes = {name: weight.shape for name, weight in weights.items()}
-        budget = replace(self, outside=self.of.outside(network, weights))
+        budget = replace(self, pattern=self.pattern.on(network), outside=self.of.outside(network, weights))
         budget.pattern.check(shapes)
         budget.targets(shapes)
         budget._check_only(_numel(shapes))

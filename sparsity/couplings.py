@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsity.distributions import Distribution, Global
 from sparsity.patterns import Pattern, Shapes, Tensors
@@ -46,15 +46,15 @@ class Coupling:
     Args:
         rows: regular expression of the tensors whose rows count.
         columns: regular expression of those whose columns count.
-        size: rows, or columns, of a unit.
+        size: rows, or columns, of a unit; None = not known yet.
     """
 
     rows: str
     columns: str
-    size: int
+    size: int | None
 
     def __post_init__(self) -> None:
-        if self.size < 1:
+        if self.size is not None and self.size < 1:
             raise ValueError(f"size={self.size} of a unit must be at least 1")
         for field in ("rows", "columns"):
             try:
@@ -66,6 +66,7 @@ class Coupling:
         """Returns the part that a tensor has in such units; None = none."""
         for dimension, pattern in enumerate((self.rows, self.columns)):
             if match := re.search(pattern, name):
+                assert self.size is not None
                 return Part((kind, name[: match.start()]), dimension, self.size)
         return None
 
@@ -77,13 +78,25 @@ class HeadsAndNeurons(Pattern):
 
     A head is rows of query, key and value and columns of the output projection; a neuron is a row of the first and a
     column of the second matrix of its block. Their biases stay: nothing reads what they produce. Units being of two
-    sizes, as many of the best are kept as bring the count nearest to the budget.
+    sizes, as many of the best are kept as bring the count nearest to the budget. Heads whose size is None are as large
+    as the network's attention layers say.
     """
 
     heads: Coupling
     neurons: Coupling
 
     label = "heads_and_neurons"
+
+    def on(self, network: nn.Module) -> "HeadsAndNeurons":
+        if self.heads.size is not None:
+            return self
+        found = {getattr(part, "attention_head_size", None) for part in network.modules()}
+        sizes = [size for size in found if isinstance(size, int)]
+        if len(sizes) != 1:
+            raise ValueError(
+                "the network does not say how large its heads are; give pattern.heads.size=<rows of a head>"
+            )
+        return replace(self, heads=replace(self.heads, size=sizes[0]))
 
     def check(self, shapes: Shapes) -> None:
         counts: dict[Home, tuple[str, int]] = {}

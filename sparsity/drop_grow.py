@@ -45,11 +45,20 @@ def drop(masks: Tensors, scores: Tensors, fraction: float) -> list[Tensor]:
     Raises:
         ValueError: if the fraction is out of range or a score is NaN.
     """
-    if not 0 <= fraction <= 1:
-        raise ValueError(f"the drop fraction {fraction} must be at least 0 and at most 1")
     kept = count(masks)
     may_go = kept - count([mask & score.isposinf() for mask, score in zip(masks, scores, strict=True)])
-    return _top_within(masks, scores, kept - min(math.floor(Fraction(repr(float(fraction))) * kept), may_go))
+    return top_within(masks, scores, kept - min(share(fraction, kept), may_go))
+
+
+def share(fraction: float, number: int) -> int:
+    """Returns floor(fraction * number), the fraction being read as the decimal number it is written as.
+
+    Raises:
+        ValueError: if the fraction is out of range.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"the drop fraction {fraction} must be at least 0 and at most 1")
+    return math.floor(Fraction(repr(float(fraction))) * number)
 
 
 def grow(stays: Tensors, scores: Tensors, number: int) -> list[Tensor]:
@@ -63,7 +72,7 @@ def grow(stays: Tensors, scores: Tensors, number: int) -> list[Tensor]:
     Raises:
         ValueError: if there are not so many, or a score is NaN.
     """
-    grown = _top_within([~stay for stay in stays], scores, number)
+    grown = top_within([~stay for stay in stays], scores, number)
     return [stay | new for stay, new in zip(stays, grown, strict=True)]
 
 
@@ -72,12 +81,18 @@ def count(masks: Tensors) -> int:
     return int(torch.stack([mask.count_nonzero() for mask in masks]).sum())
 
 
-def _top_within(allowed: Tensors, scores: Tensors, keep: int) -> list[Tensor]:
-    """Returns the masks of the `keep` highest scores at allowed places, of which there are enough.
+def top_within(allowed: Tensors, scores: Tensors, keep: int) -> list[Tensor]:
+    """Returns the masks of the `keep` highest scores at allowed places, over all tensors together.
 
-    Scores are made finite from below, so that an allowed place precedes every forbidden one, even where its score is
-    -inf.
+    Args:
+        allowed: bool, any shapes.
+        scores: shaped like them.
+        keep: at most as many as are allowed.
+
+    Raises:
+        ValueError: if a score is NaN.
     """
+    # Finite from below, so that an allowed place precedes every forbidden one, even where its score is -inf.
     return top(
         [
             score.clamp(min=torch.finfo(score.dtype).min).masked_fill_(~mask, -torch.inf)

@@ -1,4 +1,4 @@
-"""Between which tensors an update of dynamic sparse training exchanges weights; their total count stays."""
+"""Between which tensors an update of dynamic sparse training exchanges weights; their number stays, or is a surplus."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,24 +9,29 @@ from typing import final
 from torch import Tensor
 
 from sparsity.apportionment import apportion
-from sparsity.drop_grow import count, drop, drop_and_grow, grow
+from sparsity.drop_grow import count, drop, drop_and_grow, grow, share, top_within
 
 Named = Mapping[str, Tensor]
+Counts = Mapping[str, int]
 
 
 class Exchange(ABC):
     """A rule for which tensors compete for the weights that are dropped and grown."""
 
     keeps_counts: bool = False  # whether each tensor keeps its own count, not only all of them together
+    has_surplus: bool = False  # whether there are more weights than that from one update to the next
 
     @abstractmethod
-    def update(self, masks: Named, drop_scores: Named, grow_scores: Named, fraction: float) -> dict[str, Tensor]:
-        """Returns masks that keep as many weights as before.
+    def update(
+        self, masks: Named, drop_scores: Named, grow_scores: Named, own: Counts, fraction: float
+    ) -> dict[str, Tensor]:
+        """Returns masks that keep as many weights as before, or as a surplus says.
 
         Args:
             masks: bool, True = kept, by name.
             drop_scores: of the same names and shapes; among kept weights the lowest are dropped, +inf never.
             grow_scores: of the same names and shapes; among the others the highest are grown.
+            own: how many weights each tensor kept at first. What exceeds their sum is a surplus.
             fraction: share of the kept weights to exchange, in [0, 1].
 
         Raises:
@@ -41,7 +46,9 @@ class PerTensor(Exchange):
 
     keeps_counts = True
 
-    def update(self, masks: Named, drop_scores: Named, grow_scores: Named, fraction: float) -> dict[str, Tensor]:
+    def update(
+        self, masks: Named, drop_scores: Named, grow_scores: Named, own: Counts, fraction: float
+    ) -> dict[str, Tensor]:
         return {
             name: drop_and_grow([mask], [drop_scores[name]], [grow_scores[name]], fraction)[0]
             for name, mask in masks.items()
@@ -50,10 +57,37 @@ class PerTensor(Exchange):
 
 @final
 @dataclass(frozen=True)
+class SoftBound(Exchange):
+    """Each tensor drops what it has grown beyond its own count at the update before, and then grows as much anew.
+
+    MEST's soft memory bound (Yuan et al. 2021, arXiv 2110.14032, section 3, "EM&S"): grown weights are trained before
+    it is decided which ones go, and until then they are a surplus, of the fraction of a tensor's own count. They can
+    replace others, and a fraction of 0 leaves none. Weights of drop score +inf go where there is nothing else, since
+    the count comes first.
+    """
+
+    keeps_counts = True
+    has_surplus = True
+
+    def update(
+        self, masks: Named, drop_scores: Named, grow_scores: Named, own: Counts, fraction: float
+    ) -> dict[str, Tensor]:
+        new = {}
+        for name, mask in masks.items():
+            stays = top_within([mask], [drop_scores[name]], own[name])
+            number = min(share(fraction, own[name]), mask.numel() - own[name])
+            (new[name],) = grow(stays, [grow_scores[name]], number)
+        return new
+
+
+@final
+@dataclass(frozen=True)
 class Global(Exchange):
     """All tensors compete when weights are dropped and when they are grown, as in Numenta's sparse BERT."""
 
-    def update(self, masks: Named, drop_scores: Named, grow_scores: Named, fraction: float) -> dict[str, Tensor]:
+    def update(
+        self, masks: Named, drop_scores: Named, grow_scores: Named, own: Counts, fraction: float
+    ) -> dict[str, Tensor]:
         names = list(masks)
         drops, grows = [drop_scores[name] for name in names], [grow_scores[name] for name in names]
         return dict(zip(names, drop_and_grow(list(masks.values()), drops, grows, fraction), strict=True))
@@ -68,10 +102,12 @@ class ByGrowScore(Exchange):
     the momentum. What exceeds the free places of a tensor goes to the others, in proportion to theirs.
     """
 
-    def update(self, masks: Named, drop_scores: Named, grow_scores: Named, fraction: float) -> dict[str, Tensor]:
+    def update(
+        self, masks: Named, drop_scores: Named, grow_scores: Named, own: Counts, fraction: float
+    ) -> dict[str, Tensor]:
         stays = {name: drop([mask], [drop_scores[name]], fraction)[0] for name, mask in masks.items()}
         weights = [_mean(grow_scores[name], mask) for name, mask in masks.items()]
-        return _regrown(stays, grow_scores, weights, count(list(masks.values())))
+        return _regrown(stays, grow_scores, weights, sum(own.values()))
 
 
 @final
@@ -84,10 +120,12 @@ class ByKept(Exchange):
     others, in proportion to theirs.
     """
 
-    def update(self, masks: Named, drop_scores: Named, grow_scores: Named, fraction: float) -> dict[str, Tensor]:
-        before = list(masks.values())
-        stays = dict(zip(masks, drop(before, [drop_scores[name] for name in masks], fraction), strict=True))
-        return _regrown(stays, grow_scores, [Fraction(count([stay])) for stay in stays.values()], count(before))
+    def update(
+        self, masks: Named, drop_scores: Named, grow_scores: Named, own: Counts, fraction: float
+    ) -> dict[str, Tensor]:
+        dropped = drop(list(masks.values()), [drop_scores[name] for name in masks], fraction)
+        stays = dict(zip(masks, dropped, strict=True))
+        return _regrown(stays, grow_scores, [Fraction(count([stay])) for stay in dropped], sum(own.values()))
 
 
 def _regrown(stays: Named, grow_scores: Named, weights: list[Fraction], total: int) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsity.distributions import Distribution
 from sparsity.selection import top, top_of_each
@@ -32,6 +32,14 @@ class Pattern(ABC):
     def only(self) -> float | None:
         """The one sparsity that the pattern can have as a target; None = any."""
         return None
+
+    def on(self, network: nn.Module) -> "Pattern":
+        """Returns the pattern of a network, which may have to say how large its units are.
+
+        Raises:
+            ValueError: it does not.
+        """
+        return self
 
     @abstractmethod
     def check(self, shapes: Shapes) -> None:

@@ -160,15 +160,19 @@ class Cosine(Schedule):
     Args:
         every: steps between updates, the first of them at step `every`.
         end: fraction of training at which the fraction reaches 0; there is no update from there on.
+        closed: whether there is one more update at the end itself, of fraction 0.
     """
 
     every: int
     end: float
+    closed: bool = False
 
     def __post_init__(self) -> None:
         _check_every(self.every)
         if not 0 < self.end <= 1:
             raise ValueError(f"schedule.end={self.end} must be above 0 and at most 1, a fraction of training")
+        if self.closed and self.end == 1:
+            raise ValueError("schedule.end=1 leaves no step for the update of schedule.closed=true; use end=0.75")
 
     def plan(self, total_steps: int, value: float) -> Plan:
         if not 0 < value <= 1:
@@ -181,7 +185,7 @@ class Cosine(Schedule):
             raise ValueError(
                 f"no update fits: schedule.every={self.every} with end at step {end} of {total_steps}; {remedy}"
             )
-        return plan
+        return plan | {end: 0.0} if self.closed else plan
 
 
 def _step(fraction: float, total_steps: int) -> int:

@@ -33,7 +33,7 @@ def explored(
     Args:
         mask: what the network computes with.
         superset: what is trained; it holds the mask.
-        density: fraction that the mask keeps, above 0.
+        density: fraction that the mask keeps, above 0 (the paper's D, of a layer).
     """
     penalized = gradient + weight * torch.where(mask, strength, strength / density).to(weight.dtype)
     return penalized.masked_fill_(~superset, 0.0)

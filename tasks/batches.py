@@ -13,17 +13,19 @@ WINDOW = 50  # batches among which examples are grouped by length
 EPOCH, SHUFFLE = 0, 1  # keys of the two independent random streams of a seed
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # of a network, those of them that a batch has
 
+UNKNOWN = -100  # stands for a label that is not known; torch's cross-entropy passes over it
+
 Batch = dict[str, Tensor]
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An encoded row: one token sequence, or one for each choice, and the label."""
+    """An encoded row: one token sequence, or one for each choice, and the label, None where it is not known."""
 
     ids: list[list[int]]
     types: list[list[int]] | None
-    label: int
+    label: int | float | None
 
     @property
     def length(self) -> int:
@@ -157,7 +159,7 @@ def choices(examples: Sequence[Example], padding: int) -> Batch:
 
 
 def _labels(examples: Sequence[Example]) -> Batch:
-    return {"labels": torch.tensor([example.label for example in examples])}
+    return {"labels": torch.tensor([UNKNOWN if example.label is None else example.label for example in examples])}
 
 
 def _pad(examples: Sequence[Example], padding: int) -> Batch:

@@ -25,10 +25,12 @@ class Classification(Task):
         recipe: how it is trained.
         labels: names of the classes, in the order of the rows' label numbers; saved with the model.
         max_length: most tokens per sequence; None allows what the model does.
-        metrics: further measures of (predicted classes, labels) by name, for instance Matthews correlation for CoLA.
+        metrics: measures of (predicted classes, labels) by name; the first one says which checkpoint is best. Accuracy
+            is among them anyway, behind them where it is not named.
+        submission: split -> file of a benchmark's server that its predictions are also written to.
 
     Raises:
-        ValueError: there are fewer than two classes or two of one name, or a row has no label among them.
+        ValueError: there are fewer than two classes or two of one name, or a row has a label that is not among them.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Classification(Task):
         labels: Sequence[str],
         max_length: int | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        submission: Mapping[str, str] | None = None,
     ) -> None:
         names = dict(enumerate(class_names(labels)))
         network = model.build(
@@ -48,36 +51,48 @@ class Classification(Task):
         )
         tokenizer = model.tokenizer()
         length = room(network, max_length)
+        for rows in data.values():
+            check_classes(rows, len(names))
         accuracy: Metric = MulticlassAccuracy(num_classes=len(names), average="micro")
         super().__init__(
             network=network,
             tokenizer=tokenizer,
             data=data,
-            examples={split: encoded(tokenizer, rows, len(names), length) for split, rows in data.items()},
+            examples={split: encoded(tokenizer, rows, length) for split, rows in data.items()},
             collate=sequences,
-            metrics={"accuracy": accuracy, **(metrics or {})},
+            metrics={**(metrics or {}), **({} if "accuracy" in (metrics or {}) else {"accuracy": accuracy})},
             recipe=recipe,
+            submission=submission,
         )
+        self.names = names
 
     def logits(self, scores: Tensor, batch: Batch) -> Tensor:
         """Scores of the classes, shape (batch, K)."""
         return scores
 
+    def called(self, value: int) -> str:
+        """The name of a class."""
+        return self.names[value]
 
-def encoded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Pair], classes: int, max_length: int) -> list[Example]:
+
+def check_classes(rows: Sequence[Pair], classes: int) -> None:
+    """Raises ValueError if a row has a label outside the classes."""
+    for row in rows:
+        if row.label is not None and not 0 <= row.label < classes:
+            raise ValueError(f"row {row.id} has label {row.label}; the {classes} classes are numbered from 0")
+
+
+def encoded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Pair], max_length: int) -> list[Example]:
     """Examples with one sequence each.
 
     Raises:
-        ValueError: a row has no label or one outside the classes, or only some rows have a second sentence.
+        ValueError: only some rows have a second sentence.
     """
-    for row in rows:
-        if row.label is None or not 0 <= row.label < classes:
-            raise ValueError(f"row {row.id} has label {row.label}; the {classes} classes are numbered from 0")
     seconds = [row.second for row in rows if row.second is not None]
     if seconds and len(seconds) != len(rows):
         raise ValueError(f"only {len(seconds)} of {len(rows)} rows have a second sentence; give it to all or none")
     both = pair(tokenizer, [row.first for row in rows], seconds or None, max_length)
     return [
-        Example([ids], None if both.types is None else [both.types[index]], row.label or 0)
+        Example([ids], None if both.types is None else [both.types[index]], row.label)
         for index, (row, ids) in enumerate(zip(rows, both.ids, strict=True))
     ]

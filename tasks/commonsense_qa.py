@@ -21,7 +21,7 @@ def read(data_dir: str | None = None, hub: str = "tau/commonsense_qa") -> dict[s
         ValueError: a row is malformed, or the hub does not have the data set or cannot be reached.
     """
     if data_dir is not None:
-        paths = {split: files.locate(data_dir, name) for split, name in FILES.items()}
+        paths = files.present(data_dir, FILES)
         return {split: [from_file(record) for record in files.jsonl(path)] for split, path in paths.items()}
     loaded = files.hub(hub)
     return {ours: [from_hub(record) for record in files.split(loaded, theirs, hub)] for ours, theirs in SPLITS.items()}

@@ -3,8 +3,9 @@
 import difflib
 import gzip
 import json
+import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,26 @@ def locate(folder: str | Path, name: str) -> Path:
     near = difflib.get_close_matches(name, found, n=3, cutoff=0.4) or found[:3]
     hint = f"it has {', '.join(near)}" if near else "it has no files"
     raise FileNotFoundError(f"there is neither {name} nor {name}.gz in {folder}; {hint}")
+
+
+def present(folder: str | Path, names: Mapping[str, str], needed: Collection[str] = ()) -> dict[str, Path]:
+    """Those of the files of splits that `folder` has, plain or gzipped.
+
+    What a run needs beyond them it says itself: it may only evaluate.
+
+    Raises:
+        FileNotFoundError: there is no such folder, none of the files is in it, or one of a split that is `needed`.
+    """
+    found = {}
+    for split, name in names.items():
+        try:
+            found[split] = locate(folder, name)
+        except FileNotFoundError:
+            if split in needed:
+                raise
+    if not found:
+        locate(folder, next(iter(names.values())))
+    return found
 
 
 def records(path: Path, header: bool = True) -> Iterator[Record]:
@@ -111,6 +132,21 @@ def label(record: Record, value: object, labels: Sequence[str]) -> int:
     if str(value) not in labels:
         raise ValueError(f"{record[0]}: unknown label '{value}'{near(value, labels)}")
     return list(labels).index(str(value))
+
+
+def number(record: Record, value: object) -> float:
+    """A finite number that a field holds, as such or as text.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"{record[0]}: '{value}' is not a number")
+    return found
 
 
 def near(name: object, valid: Mapping[Any, Any] | Sequence[Any]) -> str:

@@ -1,66 +1,88 @@
-"""Sentence classification from tables: GLUE's files, anyone's tab-separated or JSON-lines files, or the hub."""
+"""Sentences and pairs with a class or a number, from GLUE's files, anyone's tables or JSON lines, or the hub."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tasks import files
 from tasks.rows import Pair, class_names
 
 COLUMNS = ("first", "second", "label", "id")
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "val_mismatched", "test", "test_mismatched", "diagnostic")
+FILES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
+HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+UNPUBLISHED = -1  # the hub's label where the answer is not public
 
 
 def read(
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     columns: Mapping[str, str | int],
     data_dir: str | None = None,
     names: Mapping[str, str] | None = None,
-    header: bool = True,
+    test_columns: Mapping[str, str | int] | None = None,
     hub: str = "nyu-mll/glue",
     hub_config: str | None = None,
     hub_columns: Mapping[str, str] | None = None,
     hub_splits: Mapping[str, str] | None = None,
 ) -> dict[str, list[Pair]]:
-    """Rows by split.
+    """Rows by split. Where a test split has no labels, those of its rows are None.
 
     Args:
-        labels: the values of the label column, in the order of the classes, compared as text. The hub's labels are
-            class numbers already.
-        columns: column of "first", "label" and, for pairs, "second" (and "id", if there is one), by name or,
-            in a table without header, by number from 0.
+        labels: the values of the label column, in the order of the classes, compared as text; the hub's labels are
+            class numbers already. None: the labels are numbers, as of a regression.
+        columns: column of "first", "label" and, for pairs, "second" (and "id", if there is one) by name, or, in a
+            table without header, by number from 0.
         data_dir: folder with the files; None reads the hub.
-        names: file of each split, plain or with .gz behind; by default `train.tsv` and `dev.tsv`.
-        header: whether the first line of a table names the columns.
+        names: file of each split, plain or with .gz behind; by default `train.tsv`, `dev.tsv` and `test.tsv`. Those
+            that are not there are left out, except for `val_mismatched`.
+        test_columns: columns of test files, where they differ from `columns`. One that has no label column is read
+            without labels.
         hub, hub_config: name and configuration of the data set on the hub.
         hub_columns: columns on the hub, where they differ from `columns`.
-        hub_splits: split on the hub of each of ours; by default "train" and "validation".
+        hub_splits: split on the hub of each of ours; by default "train", "validation" and "test".
 
     Raises:
-        FileNotFoundError: a file is missing.
+        FileNotFoundError: none of the files is there, or one is missing that has to be.
         ValueError: a mapping has an unknown key or lacks one, a row is malformed, or the hub does not have the data
             set or cannot be reached.
     """
-    classes = class_names(labels)
-    _check("columns", columns, COLUMNS, needed=("first", "label"))
-    _check("hub_columns", hub_columns or columns, COLUMNS, needed=("first", "label"))
+    classes = None if labels is None else class_names(labels)
+    needed = ("first", "label")
+    _check("columns", columns, COLUMNS, needed)
+    _check("test_columns", test_columns or columns, COLUMNS, ("first",))
+    _check("hub_columns", hub_columns or columns, COLUMNS, needed)
     _check("names", names or {}, SPLITS)
     _check("hub_splits", hub_splits or {}, SPLITS)
     if data_dir is not None:
-        names = names or {"train": "train.tsv", "val": "dev.tsv"}
-        paths = {split: files.locate(data_dir, name) for split, name in names.items()}
-        return {
-            split: [_pair(row, index, columns, classes) for index, row in enumerate(files.records(path, header))]
-            for split, path in paths.items()
-        }
-    splits = hub_splits or {"train": "train", "val": "validation"}
-    numbers = [str(number) for number in range(len(classes))]
+        paths = files.present(data_dir, names or FILES, needed=("val_mismatched",))
+        return {split: _table(path, split, columns, test_columns or columns, classes) for split, path in paths.items()}
+    numbers = None if classes is None else [str(number) for number in range(len(classes))]
     loaded = files.hub(hub, hub_config)
     return {
         ours: [
-            _pair(row, index, hub_columns or columns, numbers)
+            _pair(row, index, hub_columns or columns, numbers, _is_test(ours))
             for index, row in enumerate(files.split(loaded, theirs, hub))
         ]
-        for ours, theirs in splits.items()
+        for ours, theirs in (hub_splits or HUB_SPLITS).items()
+        if theirs in loaded or not _is_test(ours)
     }
+
+
+def _table(
+    path: Path,
+    split: str,
+    columns: Mapping[str, str | int],
+    test_columns: Mapping[str, str | int],
+    labels: Sequence[str] | None,
+) -> list[Pair]:
+    test = _is_test(split)
+    named = test_columns if test else columns
+    rows = files.records(path, header=any(isinstance(column, str) for column in named.values()))
+    return [_pair(row, index, named, labels, test) for index, row in enumerate(rows)]
+
+
+def _is_test(split: str) -> bool:
+    """Whether a split may have no labels."""
+    return split.startswith(("test", "diagnostic"))
 
 
 def _check(argument: str, given: Mapping[str, object], valid: Sequence[str], needed: Sequence[str] = ()) -> None:
@@ -72,10 +94,18 @@ def _check(argument: str, given: Mapping[str, object], valid: Sequence[str], nee
             raise ValueError(f"'task.data.{argument}.{key}' is missing; give it the name of a column")
 
 
-def _pair(record: files.Record, index: int, columns: Mapping[str, str | int], labels: Sequence[str]) -> Pair:
+def _pair(
+    record: files.Record, index: int, columns: Mapping[str, str | int], labels: Sequence[str] | None, test: bool
+) -> Pair:
+    column = columns.get("label")
+    unknown = test and (column not in record[1] or record[1][column] == UNPUBLISHED)
     return Pair(
         first=files.field(record, columns["first"], str),
         second=files.field(record, columns["second"], str) if "second" in columns else None,
-        label=files.label(record, files.field(record, columns["label"]), labels),
+        label=None if unknown else _label(record, files.field(record, columns["label"]), labels),
         id=str(files.field(record, columns["id"]) if "id" in columns else index),
     )
+
+
+def _label(record: files.Record, value: object, labels: Sequence[str] | None) -> int | float:
+    return files.number(record, value) if labels is None else files.label(record, value, labels)

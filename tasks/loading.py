@@ -24,7 +24,15 @@ class Loading:
     recipe: Recipe
 
     def training(self, steps: int, rank: int, world_size: int, step: int) -> Loader:
-        """The training batches of a rank from an optimizer step on until there have been so many."""
+        """The training batches of a rank from an optimizer step on until there have been so many.
+
+        Raises:
+            ValueError: there is no training split, and there shall be batches.
+        """
+        if "train" not in self.examples:
+            if steps > 0:
+                raise ValueError("the method looks at training data, and the data of the task has no split 'train'")
+            return Loader((), (), self.collate)
         order = LengthGroupedBatches(
             lengths=[example.length for example in self.examples["train"]],
             batch_size=self.recipe.batch_size,

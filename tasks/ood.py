@@ -22,5 +22,6 @@ def joined(
         if not rows.get("test"):
             raise ValueError(f"ood.{name}.names.test is missing: name the file that is evaluated")
         splits[f"ood/{name}"] = rows["test"]
-        splits["train"] = [*splits.get("train", ()), *rows.get("train", ())]
+        if more := rows.get("train"):
+            splits["train"] = [*splits.get("train", ()), *more]
     return splits

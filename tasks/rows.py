@@ -21,13 +21,14 @@ class Question:
 class Pair:
     """Two texts and how they relate, or a single text, with `second` None.
 
-    `label` is a class index whose meaning the task gives, or None where unknown. Where its data set has fewer classes
-    than the task, further classes may be `also` right. `parts` of its split that it is in are measured by themselves.
+    `label` is a class index whose meaning the task gives, or the number that a regression aims at, or None where
+    unknown. Where its data set has fewer classes than the task, further classes may be `also` right. `parts` of its
+    split that it is in are measured by themselves.
     """
 
     first: str
     second: str | None
-    label: int | None
+    label: int | float | None
     id: str
     also: tuple[int, ...] = ()
     parts: tuple[str, ...] = ()

@@ -22,7 +22,9 @@ from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
 from tasks.measures import Measures
+from tasks.predictions import Predictions, Said
 from tasks.recipe import Recipe
+from tasks.splits import splits
 
 
 class Model(Protocol):
@@ -43,16 +45,19 @@ class Task(LightningModule, ABC):
     Args:
         network: a plain transformers model with a head.
         tokenizer: its tokenizer.
-        data: rows by split: "train", "val" and, where there is one, "test". Every other split, such as "ood/hans", is
-            evaluated whenever "val" is.
+        data: rows by split: "train", "val", and whatever else is evaluated; `tasks.splits` says when. A run of no
+            steps needs no "train".
         examples: the rows encoded.
         collate: makes a batch of examples.
         metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss; see `tasks.measures`.
         recipe: how it is trained.
+        submission: split -> file of a benchmark's server that its predictions are also written to.
 
     Raises:
-        ValueError: "train" or "val" is missing or empty, or tokenizer and network do not fit.
+        ValueError: a split that is needed is missing or empty, or tokenizer and network do not fit.
     """
+
+    predicts = True  # whether there is something to write of each row
 
     def __init__(
         self,
@@ -64,17 +69,17 @@ class Task(LightningModule, ABC):
         collate: Callable[[Sequence[Example], int], Batch],
         metrics: Mapping[str, Metric],
         recipe: Recipe,
+        submission: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        for split in ("train", "val"):
-            if not examples.get(split):
-                raise ValueError(f"the data of the task has no rows in the split '{split}'")
+        self.splits = splits(examples, recipe.steps)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
-        recipe.loss.prepare(network, data["train"])
+        if "train" in data:
+            recipe.loss.prepare(network, data["train"])
         self.network = recipe.tuning(network)
         self.tokenizer = tokenizer
         self.data = dict(data)
@@ -83,10 +88,10 @@ class Task(LightningModule, ABC):
         self.steps = recipe.steps
         self.batch_size = recipe.batch_size
         self.objective = recipe.loss
-        self.metrics = nn.ModuleDict(
-            {split: Measures(metrics, rows) for split, rows in self.data.items() if split != "train"}
-        )
-        self.validated = ["val", *(split for split in examples if split not in ("train", "val", "test"))]
+        measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
+        self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
+        self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best; higher is better
+        self.said, self.submission = Predictions(), dict(submission or {})
         self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
 
     @abstractmethod
@@ -106,8 +111,8 @@ class Task(LightningModule, ABC):
         inputs = {name: batch[name] for name in INPUTS if name in batch}
         said = (network or self.network)(**inputs, output_hidden_states=inside)
         logits = self.logits(said.logits, batch).float()
-        losses, real = self.criterion(logits, batch["labels"]), batch["attention_mask"].flatten(end_dim=-2).bool()
-        return Outputs(logits, batch["labels"], losses, said.hidden_states or (), real)
+        losses = self.criterion(logits, batch["labels"])
+        return Outputs(logits, batch["labels"], losses, said.hidden_states or (), self.tokens(batch))
 
     def loss(self, batch: Batch) -> Tensor:
         """What is descended on a batch of the training split, a scalar."""
@@ -123,15 +128,20 @@ class Task(LightningModule, ABC):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch, self.validated[dataloader_idx])
+        self._evaluate(batch, self.splits.validated[dataloader_idx], batch_idx)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, self.splits.tested[dataloader_idx], batch_idx)
 
-    def _evaluate(self, batch: Batch, split: str) -> None:
+    def _evaluate(self, batch: Batch, split: str, number: int) -> None:
         outputs = self.outputs(batch)
+        predictions = self.predictions(outputs.logits)
+        if self.predicts:
+            self.said.add(split, Said(batch["index"], outputs.logits, predictions), anew=number == 0)
+        if split in self.splits.unlabelled:
+            return
         measures: Any = self.metrics[split]
-        measures.update_from(outputs, self.predictions(outputs.logits), batch, self.criterion)
+        measures.update_from(outputs, predictions, batch, self.criterion)
         # Metrics and not numbers: Lightning's own mean over ranks is wrong where batches differ in size.
         for name, metric in measures.items():
             self.log(
@@ -145,31 +155,42 @@ class Task(LightningModule, ABC):
             )
 
     @property
-    def monitor(self) -> str:
-        """Name of the validation metric that says which checkpoint is best; higher is better."""
-        measures: Any = self.metrics["val"]
-        return f"val/{next(iter(measures))}"
-
-    @property
     def validation_examples(self) -> int:
         """How many examples a validation evaluates."""
-        return sum(len(self.examples[split]) for split in self.validated)
+        return sum(len(self.examples[split]) for split in self.splits.validated)
 
     @property
     def tested(self) -> bool:
-        """Whether there is a labelled test split."""
-        return "test" in self.examples
+        """Whether there are splits that only the final network is evaluated on."""
+        return bool(self.splits.tested)
 
     def size(self, batch: Batch) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
         *sequences, length = batch["input_ids"].shape
         return len(batch["labels"]), math.prod(sequences), length
 
+    def tokens(self, batch: Batch) -> Tensor:
+        """Where a batch has tokens and not padding: bool, (sequences, tokens per sequence)."""
+        return batch["attention_mask"].flatten(end_dim=-2).bool()
+
     def save(self, folder: Path) -> None:
         """Saves network and tokenizer as plain transformers open them."""
         logging.disable_progress_bar()
         self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+    def called(self, value: Any) -> object:
+        """What a predicted or true class, or number, is called where it is written."""
+        return value
+
+    def submitted(self, value: Any) -> str:
+        """A predicted class or number as a benchmark's server wants it."""
+        return str(self.called(value))
+
+    def write_predictions(self, folder: Path) -> None:
+        """Writes what the latest evaluation of each split said: predictions/<split>.jsonl and submission/<name>.tsv."""
+        self.said.write(folder, self.data, self.called)
+        self.said.submit(folder, self.submission, self.submitted)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Loads weights.
@@ -197,7 +218,7 @@ class Task(LightningModule, ABC):
 
     def flow(self, weights: Mapping[str, Tensor]) -> Tensor:
         """What flows through the network with these weights, without data; see `models.flow`."""
-        example = self.loading.collate(self.examples["train"][:1])["input_ids"]
+        example = self.loading.collate(next(iter(self.examples.values()))[:1])["input_ids"]
         return flow(self.network, weights, example.new_zeros([1] * example.dim(), device=self.device))
 
     def train_dataloader(self) -> Loader:
@@ -210,17 +231,10 @@ class Task(LightningModule, ABC):
         return self.loading.training(step + batches, rank, world_size, step)
 
     def val_dataloader(self) -> list[Loader]:
-        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.validated]
+        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.splits.validated]
 
-    def test_dataloader(self) -> Loader:
-        """The labelled test split.
-
-        Raises:
-            ValueError: the data has none.
-        """
-        if "test" not in self.examples:
-            raise ValueError(f"the data of the task has no labelled test split, only {', '.join(self.examples)}")
-        return self.loading.evaluation("test", *self._place()[:2])
+    def test_dataloader(self) -> list[Loader]:
+        return [self.loading.evaluation(split, *self._place()[:2]) for split in self.splits.tested]
 
     def _place(self) -> tuple[int, int, int]:
         """Rank, number of ranks and optimizer step of the trainer, where one is attached."""

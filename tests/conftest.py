@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of a second's training only lose by more threads
@@ -31,14 +32,23 @@ def composed(*overrides: str) -> DictConfig:
         return compose("config", overrides=list(overrides))
 
 
+@cache
+def plain(method: str) -> DictConfig:
+    """The config of a method; composing takes longer than training a few steps."""
+    return composed(f"method={method}")
+
+
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:
-    """Overrides that select a method, make its schedule fit a dozen steps, and take few batches and rounds."""
+    """Overrides that select a method, make its schedules fit a dozen steps, and take few batches and rounds."""
     overrides = [f"method={method}"]
     if method != "dense":
         overrides.append(f"sparsity={sparsity}")
-    node = composed(f"method={method}").method
+    config = plain(method)
+    node = config.method
     if "schedule" in node.sparsifier and "every" in node.sparsifier.schedule:
         overrides.append("method.sparsifier.schedule.every=2")
+    if "cycles" in config.optim.schedule:
+        overrides.append("optim.schedule.cycles=5")
     if "rate" in node.start:
         overrides.append("method.start.rate=0.4")
     if node.start.get("rewind_step"):

@@ -1,7 +1,9 @@
 """Every file in conf/ composes, checks and says what it promises."""
 
 import pytest
+from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch import nn
 
 from runs.settings import check
 from tests.conftest import METHODS, ROOT, composed
@@ -23,7 +25,7 @@ OPTIONS = sorted(
     )
     for path in (ROOT / "conf" / group).glob("*.yaml")
 )
-ASKED_FOR = {"pretrained": ["model.name=x"], "heads_and_neurons": ["pattern.heads.size=16"]}  # what only users know
+ASKED_FOR = {"pretrained": ["model.name=x"]}  # what only users know
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 
@@ -67,6 +69,19 @@ def test_an_experiments_values_survive_composition(experiment):
     for key, value in leaves(OmegaConf.to_container(written)):
         if not key.startswith(("defaults", "hydra")):
             assert OmegaConf.select(config, key) == value, key
+
+
+@pytest.mark.parametrize("steps", [150, 3000, 30000])
+def test_gmp_star_begins_and_ends_pruning_where_the_learning_rate_starts_anew(steps):
+    config = composed("method=gmp_star", "sparsity=0.9", f"steps={steps}", "lr=1.0")
+    plan = instantiate(config.method.sparsifier.schedule).plan(steps, 0.9)
+    assert (min(plan), max(plan)) == (steps // 15, steps // 15 * 14)
+    assert plan[min(plan)] == pytest.approx(0.75 * 0.9)
+    _, schedule = instantiate(config.optim).build(nn.Linear(1, 1), steps)
+    rates = [schedule.lr_lambdas[0](step) for step in range(steps)]
+    assert [step for step in range(1, steps) if rates[step] > rates[step - 1]] == [
+        steps // 15 * cycle for cycle in range(1, 15)
+    ]
 
 
 def test_smc_csqa_is_the_recipe_of_the_benchmark():

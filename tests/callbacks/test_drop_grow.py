@@ -83,6 +83,74 @@ def test_newborns_stay_for_their_grace(small, tmp_path, method, grace):
     assert (died_young == 0) == (grace == 5)
 
 
+class Settled(Callback):
+    """Remembers, where a best checkpoint would be saved, whether it may be, and the sparsity."""
+
+    def __init__(self, sparsifier):
+        self.sparsifier = sparsifier
+        self.seen = {}
+
+    def on_validation_end(self, trainer, module):
+        self.seen[trainer.global_step] = self.sparsifier.settled, self.sparsifier.sparsity
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "per_row"])  # the latter may miss its target by more than that
+def test_a_network_with_a_surplus_is_not_settled(small, tmp_path, distribution):
+    options = [f"distribution={distribution}", "method.sparsifier.drop_fraction=0.1", "task.data.val=8"]
+    run = parts(small(*of_method("mest_soft"), *options))
+    settled = Settled(run.sparsifier)
+    run.fit(tmp_path, settled)
+    assert list(run.sparsifier.plan) == [2, 4, 6, 8, 9]
+    assert run.sparsifier.plan[9] == 0
+    for step, (met, found) in settled.seen.items():
+        assert met == (found == settled.seen[12][1])
+        assert met == (not 2 < step <= 8)
+    assert list(settled.seen) == [2, 4, 6, 8, 10, 12]
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert settled.seen[best["global_step"]][0]
+
+
+def test_grown_weights_of_a_surplus_are_trained_and_some_stay(small, tmp_path):
+    run = parts(small(*of_method("mest_soft"), "steps=24", "lr=1e-2", "method.sparsifier.schedule.every=6"))
+    seen = Seen(run.sparsifier)
+    assert 0 < run.fit(tmp_path, seen)["survival"] < 1
+    stayed = 0
+    for step in list(run.sparsifier.plan)[:-1]:
+        for name, mask in seen.masks[step].items():
+            born = mask & ~seen.masks[step - 1][name]
+            assert seen.after[step][name][born].all()
+            stayed += int((born & seen.masks[-1][name]).sum())
+    assert stayed
+
+
+def test_dropping_and_growing_at_random_are_independent(small, tmp_path):
+    """No two draws of a run have anything in common."""
+    run = parts(small(*of_method("set"), "method.sparsifier.drop._target_=sparsity.scores.random"))
+    draws = {}
+    original = run.sparsifier.scoring.scores
+
+    def drawing(score, step, **use):
+        draws[step, *use.values()] = found = original(score, step, **use)
+        return found
+
+    run.sparsifier.scoring.scores = drawing
+    run.fit(tmp_path)
+    updates = list(run.sparsifier.plan)
+    assert sorted(draws) == sorted([(0,), *((step,) for step in updates), *((step, 1) for step in updates)])
+    flat = torch.stack([torch.cat([draw.flatten() for draw in draws[key].values()]) for key in sorted(draws)])
+    correlations = torch.corrcoef(flat) - torch.eye(len(draws))
+    assert correlations.abs().max() < 0.1
+    generator = torch.Generator().manual_seed(run.config.seed * 1_000_003 + updates[0])  # that of growth is pinned
+    first = next(iter(draws[updates[0],].values()))
+    assert torch.equal(first, torch.rand(first.shape, generator=generator))
+
+
+def test_illegal_surplus_without_an_update_that_drops_it(small, tmp_path):
+    run = parts(small(*of_method("mest_soft"), "method.sparsifier.schedule.closed=false"))
+    with pytest.raises(ValueError, match=r"the last update, at step 8, leaves a surplus .*use .*closed=true"):
+        run.fit(tmp_path)
+
+
 def explored(masks):
     """Fraction of weights that any of the masks keeps."""
     ever = {name: torch.stack([each[name] for each in masks]).any(0) for name in masks[0]}

@@ -2,10 +2,24 @@
 
 import pytest
 
+from sparsity.drop_grow import share
 from tests.conftest import of_method
 from tests.methods.building import parts
 
-METHODS = ["dense", "gmp", "rigl", "set", "snip", "sr_ste", "top_kast", "grasp", "obert_gradual", "movement"]
+METHODS = [
+    "dense",
+    "gmp",
+    "rigl",
+    "set",
+    "mest_soft",
+    "snip",
+    "snip_rigl",
+    "sr_ste",
+    "top_kast",
+    "grasp",
+    "obert_gradual",
+    "movement",
+]
 GRADUAL = ("gmp", "obert_gradual", "movement")
 
 
@@ -20,7 +34,7 @@ def formula(batch, density):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_sum_over_batches(small, tmp_path, method):
-    more = ["method.sparsifier.schedule.every=5"] if method in ("rigl", "set", *GRADUAL) else []
+    more = ["method.sparsifier.schedule.every=5"] if method in ("rigl", "set", "snip_rigl", *GRADUAL) else []
     more += ["distribution=uniform"] if method != "dense" else []
     config = small(*of_method(method), "trainer.accumulate_grad_batches=2", *more)
     run, untrained = parts(config), parts(config).module
@@ -33,15 +47,19 @@ def test_the_sum_over_batches(small, tmp_path, method):
         if method in GRADUAL:
             # The masks of an update hold from the step behind it on: its own forward pass is as before.
             density = 1 - max((value for at, value in plan.items() if at < step or at == 0), default=0.0)
+        if method == "mest_soft":
+            fraction = next((value for at, value in reversed(plan.items()) if at < step), 0.0)
+            kept = [int(mask.sum()) for mask in run.sparsifier.masks.values()]
+            density = sum(count + share(fraction, count) for count in kept) / sum(kept) * 0.4
         sparse, dense = formula(batch, density), formula(batch, 1.0)
         expected += 3 * sparse
-        if method == "rigl" and step > 0 and step in plan:
+        if method in ("rigl", "snip_rigl") and step > 0 and step in plan:
             expected += dense - sparse
         if method == "sr_ste":
             expected += dense - sparse
         if method == "top_kast":  # 0.375 of the pruned 0.6 have gradients, too
             expected += formula(batch, 0.4 + 0.375 * 0.6) - sparse
-        if method == "snip" and step == 0:
+        if method in ("snip", "snip_rigl") and step == 0:
             expected += 3 * dense
         if method == "grasp" and step == 0:
             expected += 3 * 12 * dense
@@ -61,3 +79,13 @@ def test_a_resumed_run_counts_what_the_whole_one_counts(small, tmp_path):
     parts(config).fit(tmp_path / "parts", stop_step=5)
     resumed = parts(config).fit(tmp_path / "parts", resume=tmp_path / "parts" / "checkpoints" / "last.ckpt")
     assert resumed["flops"] == whole["flops"]
+
+
+def test_each_round_and_each_batch_of_a_score_counts(small, tmp_path):
+    def work(rounds, batches):
+        more = [f"+method.sparsifier.rounds={rounds}", f"method.sparsifier.gradient_batches={batches}"]
+        run = parts(small(*of_method("snip"), "distribution=uniform", *more))
+        return run.fit(tmp_path / f"{rounds}of{batches}")["flops"]["train"]
+
+    score = 3 * formula(next(iter(parts(small()).module.train_dataloader())), 1.0)
+    assert work(3, 2) - work(1, 1) == pytest.approx(5 * score)

@@ -32,6 +32,9 @@ class TwoLayers(nn.Module):
     def sample_dataloader(self, batches):
         return iter(self.batches)
 
+    def tokens(self, batch):
+        return torch.ones(1, len(batch[0]), dtype=torch.bool)
+
 
 @pytest.fixture
 def trainer(small):
@@ -73,6 +76,35 @@ def test_input_norms_are_those_of_all_tokens(trainer):
     hidden = torch.tanh(module.network[0](inputs)).detach()
     torch.testing.assert_close(found["2.weight"], hidden.norm(dim=0).float())
     assert not module.network[0]._forward_pre_hooks
+
+
+@pytest.mark.parametrize("task", ["little_world_qa", "little_world_nli"])  # with a dimension of choices, and without
+def test_input_norms_do_not_change_with_more_padding(small, trainer, task):
+    module = parts(small(f"task={task}", "model.dropout=0.0")).module
+    # The pooler sees one vector per sequence, all others one per token.
+    weights = {n: w for n, w in module.network.named_parameters() if n.endswith("dense.weight") or "query" in n}
+    assert any("pooler" in name for name in weights)
+    batches = [longer(batch, number) for number, batch in enumerate(module.sample_dataloader(4))]
+    module.sample_dataloader = lambda number: batches
+    found = input_norms(trainer, module, weights, 2)
+    module.sample_dataloader = lambda number: [longer(batch, 5) for batch in batches]
+    for name, norm in input_norms(trainer, module, weights, 2).items():
+        torch.testing.assert_close(norm, found[name])
+    seen = []
+    query = module.network.get_submodule("bert.encoder.layer.0.attention.self.query")
+    query.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    squares = 0
+    for batch in batches:
+        module.eval().loss(batch)
+        for row, real in zip(seen.pop(), batch["attention_mask"].flatten(end_dim=-2), strict=True):
+            squares += row[: int(real.sum())].square().sum(0)
+    torch.testing.assert_close(found["bert.encoder.layer.0.attention.self.query.weight"], squares.sqrt())
+
+
+def longer(batch, more):
+    """The same batch with more padding."""
+    wide = {key: value for key, value in batch.items() if key in ("input_ids", "attention_mask", "token_type_ids")}
+    return batch | {key: nn.functional.pad(value, (0, more)) for key, value in wide.items()}
 
 
 def test_batch_gradients_sum_micro_batches(trainer):

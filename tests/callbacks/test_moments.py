@@ -60,8 +60,9 @@ def test_zeros_stay_under_every_policy(small, tmp_path, optimizer, moments):
 
 
 @pytest.mark.parametrize("moments", ["keep", "remember"])
-def test_policies_resume(small, tmp_path, moments):
-    config = small(*of_method("rigl"), f"moments={moments}", "checkpoint_every=0")
+@pytest.mark.parametrize("method", ["rigl", "learned_mask_joint"])
+def test_policies_resume(small, tmp_path, method, moments):
+    config = small(*of_method(method), f"moments={moments}", "checkpoint_every=0")
     whole, halves, resumed = parts(config), parts(config), parts(config)
     whole.fit(tmp_path / "whole")
     halves.fit(tmp_path / "parts", stop_step=7)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from runs.settings import check
 from tests.conftest import METHODS, composed, of_method
 from tests.methods.building import parts
 
@@ -26,6 +27,11 @@ def test_the_plan_has_an_entry_wherever_masks_are_chosen(small):
     overrides = [f"method.sparsifier.{key}={value}" for key, value in more.items()]
     plan = parts(small("method=learned_mask_joint", "sparsity=0.8", *overrides)).sparsifier.make_plan(10)
     assert plan == pytest.approx({2: 0.0, 4: 0.0, 5: 0.8 * (1 - 0.4**3), 7: 0.8, 8: 0.8})
+
+
+def lightly(method):
+    """Overrides that leave scores to the loss: the whole penalty moves all those of so small a scope alike."""
+    return ["method.sparsifier.penalty=0.0"] if "penalty" in composed(f"method={method}").method.sparsifier else []
 
 
 class Counts(Callback):
@@ -57,7 +63,7 @@ def test_counts_are_those_of_the_plan_at_every_step(small, tmp_path, method):
 @pytest.mark.parametrize("method", HIDDEN)
 def test_masks_move_and_hidden_values_come_back(small, tmp_path, method):
     """A weight that is kept again has the value that it had behind its zero, moved by one step at most."""
-    run = parts(small(*of_method(method), "lr=1e-2", "steps=30"))
+    run = parts(small(*of_method(method), *lightly(method), "lr=1e-2", "steps=30"))
     returned = []
 
     class Watch(Callback):
@@ -98,6 +104,16 @@ def test_the_state_is_restored_bit_for_bit(small, tmp_path, method):
     torch.testing.assert_close(seen[1]["state"], kept["state"], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("moments", ["keep", "remember"])
+@pytest.mark.parametrize("method", ["sr_ste", "learned_mask"])
+def test_illegal_moments_where_the_same_weights_are_trained_throughout(small, method, moments):
+    message = (
+        f"moments={moments} has no effect on method={method}, where the weights .* stay the same; use moments=zero"
+    )
+    with pytest.raises(ValueError, match=message):
+        check(small(*of_method(method), f"moments={moments}"))
+
+
 @pytest.mark.parametrize("method", HIDDEN)
 def test_the_optimizer_is_left_without_our_hook(small, tmp_path, method):
     run = parts(small(*of_method(method), "steps=2"))
@@ -112,38 +128,6 @@ def test_the_optimizer_is_left_without_our_hook(small, tmp_path, method):
     assert not keep.optimizer._optimizer_step_post_hooks
 
 
-def test_frozen_means_frozen_but_for_what_is_named(small, tmp_path):
-    run = parts(small(*of_method("learned_mask"), "method.sparsifier.train=[classifier]", "lr=1e-2", "steps=30"))
-    before = run.weights
-    first = {}
-
-    class First(Callback):
-        def on_train_start(self, *_):
-            first.update({name: mask.clone() for name, mask in run.sparsifier.masks.items()})
-
-    run.fit(tmp_path, First())
-    for name, weight in run.weights.items():
-        kept = run.sparsifier.masks.get(name, torch.ones_like(weight, dtype=torch.bool))
-        moved = not torch.equal(weight[kept], before[name][kept])
-        assert moved == ("classifier.weight" in name or ("classifier.bias" in name and moved)), name
-    assert any(not torch.equal(first[name], mask) for name, mask in run.sparsifier.masks.items())
-
-
-@pytest.mark.parametrize("method", ["learned_mask", "learned_mask_joint"])
-def test_scores_do_not_decay_and_follow_the_learning_rate(small, tmp_path, method):
-    run = parts(small(*of_method(method)))
-    groups = []
-
-    class Groups(Callback):
-        def on_train_end(self, trainer, module):
-            scores = {id(score) for score in run.sparsifier._scores.values()}
-            groups.extend(g for g in trainer.optimizers[0].param_groups if scores & {id(p) for p in g["params"]})
-
-    run.fit(tmp_path, Groups())
-    assert len(groups) == 1
-    assert groups[0]["weight_decay"] == 0
-
-
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -156,28 +140,19 @@ def test_scores_do_not_decay_and_follow_the_learning_rate(small, tmp_path, metho
         ("method=soft_movement method.sparsifier.threshold=1.0", "threshold=1.0 must be above 0 and below 1"),
         ("method=soft_movement method.sparsifier.penalty=-1.0", "penalty=-1.0 must be at least 0"),
         ("method=soft_movement method.sparsifier.score_lr=0.0", "score_lr=0.0 must be above 0"),
+        (
+            "method=soft_movement pattern=n_m",
+            "pattern=n_m cannot be cut .* use pattern=block .* method=learned_mask_joint",
+        ),
+        (
+            "method=soft_movement pattern=heads_and_neurons pattern.heads.size=8",
+            "pattern=heads_and_neurons cannot be cut",
+        ),
     ],
 )
 def test_illegal(small, override, message):
     with pytest.raises(Exception, match=message):
         parts(small(*override.split(" "), "sparsity=0.5"))
-
-
-def test_illegal_scores_that_would_decay(small, tmp_path):
-    with pytest.raises(ValueError, match="need a parameter group without weight decay"):
-        parts(small(*of_method("learned_mask"), "optim.decay_biases_and_norms=true")).fit(tmp_path)
-
-
-def test_a_threshold_on_scores_drifts_and_loses_ties_where_exact_counts_do_not():
-    """SRNets' rule, score > k-th smallest score, against the highest scores: eight scores, half of them tied at 0."""
-    from sparsity.selection import top
-
-    scores = torch.tensor([0.02, 0.0, 0.0, 0.02, 0.0, 0.02, 0.0, 0.02])
-    assert int((scores > scores.sort().values[3 - 1]).sum()) == 4  # a target of 3 pruned prunes all four ties
-    assert top([scores], 5)[0].tolist() == [True, True, False, True, False, True, False, True]
-    moved = scores + torch.tensor([0.0, 0.01, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0])
-    assert int((moved > scores.sort().values[3 - 1]).sum()) == 6  # before the threshold is moved, six instead of five
-    assert int(top([moved], 5)[0].sum()) == 5
 
 
 def test_top_kast_moves_its_superset_and_nothing_else(small, tmp_path):
@@ -188,3 +163,23 @@ def test_top_kast_moves_its_superset_and_nothing_else(small, tmp_path):
     for name, superset in run.sparsifier.active.items():
         assert not (run.sparsifier.masks[name] & ~superset).any()
         assert torch.equal(run.sparsifier._values[name] != initial[name], superset)
+
+
+def test_top_kast_penalizes_by_the_density_of_each_tensor_and_of_the_scope_where_one_is_empty(small, tmp_path):
+    more = ["distribution=global", "method.sparsifier.explored=1.0", "method.sparsifier.strength=1.0"]
+    run = parts(small(*of_method("top_kast"), *more))
+    names = [name for name, _ in run.module.network.named_parameters() if name.endswith("query.weight")]
+    with torch.no_grad():
+        run.module.network.get_parameter(names[0]).mul_(1e-6)
+
+    class Look(Callback):
+        def on_train_start(self, trainer, module):
+            for name, mask in run.sparsifier.masks.items():
+                weight = run.sparsifier._weights[name]
+                factor = run.sparsifier.gradient(name, torch.ones_like(weight), torch.zeros_like(weight))
+                density = int(mask.sum()) / mask.numel() if name != names[0] else 1 - run.sparsifier.sparsity
+                torch.testing.assert_close(factor, torch.where(mask, 1.0, 1 / density))
+            assert run.sparsifier.densities[names[0]] == 0
+            assert len(set(run.sparsifier.densities.values())) > 3
+
+    run.fit(tmp_path, Look())

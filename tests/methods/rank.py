@@ -1,9 +1,10 @@
 """One of two gloo ranks: trains methods for a dozen steps and writes what each ends with.
 
-    python -m tests.methods.rank <rank> <port> <folder> <stage>:<method>...
+    python -m tests.methods.rank <rank> <port> <folder> <stage>:<method>[,<override>...]...
 
 `folder/dense` holds the run that lottery tickets look at. The stages: `whole` trains to the end, `broken` is stopped at
-step 7, `mended` goes on from there, in another process.
+step 7, `mended` goes on from there, in another process. The results of the first
+are in `folder/whole/<method>[,<override>...]`, those of the last in `folder/resumed/`.
 """
 
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -22,23 +24,25 @@ from tests.methods.building import parts, takes_ticket
 
 
 def two_ranks(folder: Path, *trainings: str) -> None:
-    """Runs this file as two processes and waits for them."""
+    """Runs this file as two processes and waits for them, long enough for a machine that has a tenth of the speed."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "tests.methods.rank"]
-    ranks = [
-        subprocess.Popen(
-            [*command, rank, port, str(folder), *trainings],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in "01"
-    ]
-    outputs = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], outputs
+    ranks = []
+    deadline = monotonic() + 120 + 5 * len(trainings)
+    try:
+        for rank in "01":
+            with (folder / f"rank{rank}.log").open("w") as log:  # which no process waits to see read, as with a pipe
+                arguments = [*command, rank, port, str(folder), *trainings]
+                ranks.append(subprocess.Popen(arguments, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT))
+        for rank in ranks:
+            rank.wait(max(1.0, deadline - monotonic()))
+    finally:
+        for rank in ranks:
+            rank.kill()
+    logs = [(folder / f"rank{rank}.log").read_text() for rank in "01"]
+    assert [rank.returncode for rank in ranks] == [0, 0], logs
 
 
 class Stopped(BaseException):
@@ -63,13 +67,14 @@ def main(rank: str, port: str, folder: Path, trainings: list[str]) -> None:
     }
     os.environ |= environment
     torch.set_num_threads(1)
-    for stage, method in (training.split(":") for training in trainings):
+    for stage, training in (argument.split(":", 1) for argument in trainings):
+        method, *more = training.split(",")
         # Only the first rank's random state is stored, so that a resumed run is the same one without dropout only.
-        overrides = [*SMALL, *of_method(method), "model.dropout=0.0", "trainer.devices=2", "+trainer.strategy=ddp"]
-        config = composed(*overrides)
+        ranks = ["model.dropout=0.0", "trainer.devices=2", "+trainer.strategy=ddp"]
+        config = composed(*SMALL, *of_method(method), *more, *ranks)
         ticket = folder / "dense" / "checkpoints" / "last.ckpt" if takes_ticket(config) else None
         run = parts(config, ticket=ticket)
-        place = folder / ("whole" if stage == "whole" else "resumed") / method
+        place = folder / ("whole" if stage == "whole" else "resumed") / training
         if stage == "broken":
             with suppress(Stopped):
                 run.fit(place, Stop(), checkpoint_every=0)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from sparsity.budget import Budget
 from sparsity.distributions import Global
@@ -20,13 +21,31 @@ def test_smc_keeps_what_lies_strictly_above_the_threshold():
     assert strict["b"].tolist() == [False, False, False, True]
 
 
-def test_smc_prunes_the_head_too(small, tmp_path):
-    run = parts(small(*of_method("magnitude_before"), "compat=smc"))
-    run.fit(tmp_path)
-    kept = sum(int(mask.sum()) for mask in run.sparsifier.masks.values())
+class Counts(Callback):
+    """Remembers how many weights are kept after each step."""
+
+    def __init__(self, sparsifier):
+        self.sparsifier = sparsifier
+        self.kept = []
+
+    def on_train_batch_end(self, *_):
+        self.kept.append(sum(int(mask.sum()) for mask in self.sparsifier.masks.values()))
+
+
+@pytest.mark.parametrize("method", ["gmp", "magnitude_before", "random_before", "rigl"])
+def test_smc_prunes_the_head_too_and_one_weight_more_than_asked(small, tmp_path, method):
+    """Where no scores tie, that is all it may miss."""
+    run = parts(small(*of_method(method), "compat=smc"))
+    counts = Counts(run.sparsifier)
+    run.fit(tmp_path, counts)
     numel = sum(mask.numel() for mask in run.sparsifier.masks.values())
     assert "classifier.weight" in run.sparsifier.masks
-    assert kept == round(numel * 0.4) - 1
+    assert "bert.embeddings.word_embeddings.weight" in run.sparsifier.masks
+    assert counts.kept[-1] == round(numel * 0.4) - 1
+    sparsities = run.sparsifier.plan if method == "gmp" else dict.fromkeys(range(12), 0.6)
+    for step, value in sparsities.items():
+        if value:
+            assert counts.kept[step] == round(numel * (1 - value)) - 1
 
 
 def test_numenta_keeps_as_many_in_every_row(small, tmp_path):
@@ -81,3 +100,12 @@ def test_srnets_starts_between_the_two_scores_of_hard_initialisation(small, tmp_
     wanted = sum(round(0.4 * mask.numel()) for mask in run.sparsifier.masks.values())
     kept = sum(int(mask.sum()) for mask in run.sparsifier.masks.values())
     assert abs(kept - wanted) <= len(run.sparsifier.masks)
+
+
+def test_srnets_ends_with_the_exact_count_though_no_threshold_moves_there(small, tmp_path):
+    more = ["compat=srnets", "method.sparsifier.threshold_every=5", "method.sparsifier.margin=null", "lr=1e-2"]
+    run = parts(small(*of_method("learned_mask"), *more))
+    counts = Counts(run.sparsifier)
+    run.fit(tmp_path, counts)
+    assert counts.kept[10] != 1638  # of 4096, after 11 steps
+    assert counts.kept[11] == 1638

@@ -145,9 +145,8 @@ def test_top_kast(config, tmp_path, every):
         return highest(magnitudes(weights), keep(weights))
 
     def penalty(seen):
-        density = sum(int(m.mask.sum()) for m in seen.values()) / sum(m.mask.numel() for m in seen.values())
         return sum(
-            strength / 2 * (m.weight.square() * (m.mask + (m.superset & ~m.mask) / density)).sum()
+            strength / 2 * (m.weight.square() * (m.mask + (m.superset & ~m.mask) / m.mask.float().mean())).sum()
             for m in seen.values()
         )
 
@@ -193,9 +192,10 @@ def test_soft_movement(config, tmp_path):
     rate, threshold, strength = 200.0, 0.2, 0.05
     options = {"score_lr": rate * 1e-3, "threshold": threshold, "penalty": strength, "schedule.every": 4}
     run = parts(config("method=soft_movement", *(f"method.sparsifier.{key}={value}" for key, value in options.items())))
-    softer = []
+    softer, reached = [], []
 
     def choose(step, seen, weights):
+        reached.append(cubic(step) / SPARSITY)
         numel = sum(weight.numel() for weight in weights.values())
         scores = {n: rate * m.score.detach().numpy() for n, m in seen.items()}
         floor = highest(scores, round(numel * (1 - cubic(step))))
@@ -206,7 +206,14 @@ def test_soft_movement(config, tmp_path):
         return floor
 
     def penalty(seen):
-        return strength * torch.cat([m.score.flatten() * rate for m in seen.values()]).sigmoid().mean() / rate
+        return (
+            reached[-1]
+            * strength
+            * torch.cat([m.score.flatten() * rate for m in seen.values()]).sigmoid().mean()
+            / rate
+        )
 
     check(run, tmp_path, choose, lambda gradient, weight, mask: gradient * mask, torch.zeros_like, penalty)
+    assert reached[:3] == [0, 0, 0]
+    assert 0 < reached[6] < 1 == reached[14]
     assert any(1 - cubic(step) + 0.01 < density < 1 for step, density in enumerate(softer)), softer

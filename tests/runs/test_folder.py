@@ -46,6 +46,8 @@ def test_another_version_is_mentioned(run, capsys):
     run.write("result.json", {**run.result, "versions": {**run.result["versions"], "torch": "1.0"}})
     run.mention_version()
     assert "is the result of another version: torch 1.0, now 2." in capsys.readouterr().err
+    run.mention_version()  # as another role of the same run does
+    assert not capsys.readouterr().err
 
 
 def test_a_mistake_before_training_leaves_nothing(run):

@@ -11,6 +11,7 @@ from runs.sweeps import deferred
         ("-m method=gmp,set method.x.y=3 seed=1", "-m method=gmp,set method.x.y=choice(3) seed=1"),
         ("-m method=gmp,set +method.z=[1,2]", "-m method=gmp,set +method.z=choice([1,2])"),
         ("--multirun task=a,b task.data_dir=/x", "--multirun task=a,b task.data_dir=choice(/x)"),
+        ("-m experiment=smc_csqa method.x=3 steps=2", "-m experiment=smc_csqa method.x=choice(3) steps=2"),
     ],
 )
 def test_options_of_a_swept_group_wait(words, expected):
@@ -22,6 +23,7 @@ def test_options_of_a_swept_group_wait(words, expected):
     [
         "method=gmp,set method.retrain_steps=3",
         "-m method=gmp method.retrain_steps=3 seed=1,2",
+        "-m experiment=none method.retrain_steps=3",
         "-m method=gmp,set method.x=3,4 ~method.y method.z=choice(1) =3",
     ],
 )

@@ -133,6 +133,38 @@ def test_fewer_gradients_than_weights_of_a_block_can_be_factorised(scale):
     assert score.adjusted(weight, memory, weight > 0).isfinite().all()
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize(("number", "bound"), [(64, 0.007), (1024, 0.00015)])
+def test_what_rounding_adds_to_the_damping_hardly_shows_where_gradients_span_a_block(scale, number, bound):
+    weight, gradients = large_gradients(scale, number)
+    found = OptimalBrainSurgeon()(weight, remembered(OptimalBrainSurgeon(), weight, gradients)).double().numpy()
+    error = found / exact(weight, gradients, lambda trace: 1e-7) - 1
+    assert np.abs(error).max() < bound
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_where_gradients_do_not_span_a_block_its_damping_is_at_least_its_rounding(scale):
+    weight, gradients = large_gradients(scale, 20)
+    found = OptimalBrainSurgeon()(weight, remembered(OptimalBrainSurgeon(), weight, gradients)).double().numpy()
+    error = found / exact(weight, gradients, lambda trace: max(1e-7, 2**-19 * trace)) - 1
+    assert np.abs(error).max() < 0.02
+
+
+def large_gradients(scale, number):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(500, generator=generator), scale * torch.randn(number, 500, generator=generator)
+
+
+def exact(weight, gradients, damping):
+    """Scores in blocks of 50, in float64 throughout, with a damping that may depend on a block's trace."""
+    scores = []
+    for flat, block in zip(weight.double().split(50), gradients.split(50, dim=1), strict=True):
+        fisher = dense_fisher(block, 0.0)
+        inverse = np.linalg.inv(fisher + damping(fisher.trace()) * np.eye(50))
+        scores.append(flat.numpy() ** 2 / (2 * np.diag(inverse)))
+    return np.concatenate(scores)
+
+
 def test_nothing_is_adjusted_where_nothing_is_pruned():
     score = OptimalBrainSurgeon(block=4)
     weight = torch.tensor(TABLE)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsity.budget import Budget
 from sparsity.couplings import Coupling, HeadsAndNeurons
@@ -130,3 +130,25 @@ def test_a_pruned_unit_is_not_kept_again_where_that_would_come_nearer() -> None:
     masks = pattern(2).masks(scores, 72, Global())  # all there is
     assert sum(int(mask.sum()) for mask in masks.values()) == 64
     assert masks["0.up.weight"].any(1).tolist() == [False, True, True]
+
+
+class Attention(nn.Module):
+    """Says how large its heads are, as in transformers."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.attention_head_size = size
+
+
+def test_the_network_says_how_large_heads_are() -> None:
+    unsized = HeadsAndNeurons(Coupling("query", "out", None), Coupling("up", "down", 1))
+    two = nn.ModuleList([Attention(2), Attention(2)])
+    assert unsized.on(two).heads == Coupling("query", "out", 2)
+    assert pattern(4).on(two).heads.size == 4
+
+
+@pytest.mark.parametrize("sizes", [[], [2, 3]], ids=str)
+def test_illegal_unknown_heads(sizes: list[int]) -> None:
+    unsized = HeadsAndNeurons(Coupling("query", "out", None), Coupling("up", "down", 1))
+    with pytest.raises(ValueError, match=r"give pattern\.heads\.size="):
+        unsized.on(nn.ModuleList([Attention(size) for size in sizes]))

@@ -64,7 +64,7 @@ def test_each_tensor_keeps_its_count_through_a_thousand_updates_with_sparse_grad
         drop = {name: torch.randn(shape, generator=generator).abs() * masks[name] for name, shape in shapes.items()}
         grow = {name: torch.randn(shape, generator=generator).abs() for name, shape in shapes.items()}
         grow["embeddings"][torch.randperm(40, generator=generator)[:37]] = 0.0
-        new = PerTensor().update(masks, drop, grow, 0.15 * (1 + math.cos(math.pi * update / 1000)))
+        new = PerTensor().update(masks, drop, grow, counts, 0.15 * (1 + math.cos(math.pi * update / 1000)))
         changed += any(not torch.equal(new[name], masks[name]) for name in masks)
         masks = new
         assert {name: int(mask.sum()) for name, mask in masks.items()} == counts

@@ -7,18 +7,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsity.exchange import ByGrowScore, ByKept, Exchange, Global, PerTensor
+from sparsity.drop_grow import share
+from sparsity.exchange import ByGrowScore, ByKept, Exchange, Global, PerTensor, SoftBound
 
 MASKS = {"a": [1, 1, 1, 0], "b": [1, 0, 0, 0]}
 DROP = {"a": [1, 2, 3, 0], "b": [5, 0, 0, 0]}
 GROW = {"a": [0, 4, 4, 1], "b": [2, 6, 5, 3]}
-EXCHANGES = [PerTensor(), Global(), ByGrowScore(), ByKept()]
+EXCHANGES = [PerTensor(), Global(), ByGrowScore(), ByKept(), SoftBound()]
 
 
-def update(exchange: Exchange, masks: dict, drop: dict, grow: dict, fraction: float) -> dict[str, list[int]]:
+def update(
+    exchange: Exchange, masks: dict, drop: dict, grow: dict, fraction: float, own: dict | None = None
+) -> dict[str, list[int]]:
     floats = [{name: torch.tensor(row, dtype=torch.float32) for name, row in rows.items()} for rows in (drop, grow)]
     bools = {name: torch.tensor(row).bool() for name, row in masks.items()}
-    return {name: mask.int().tolist() for name, mask in exchange.update(bools, *floats, fraction).items()}
+    own = own or {name: sum(row) for name, row in masks.items()}
+    return {name: mask.int().tolist() for name, mask in exchange.update(bools, *floats, own, fraction).items()}
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,27 @@ def test_without_any_momentum_growth_is_shared_evenly() -> None:
     assert update(ByGrowScore(), MASKS, DROP, zeros, 1.0) == {"a": [1, 1, 0, 0], "b": [1, 1, 0, 0]}
 
 
+@pytest.mark.parametrize(
+    ("mask", "drop", "fraction", "expected"),
+    [
+        ([1, 1, 1, 1, 0, 0, 0, 0], [4, 1, 3, 2, 0, 0, 0, 0], 0.5, [1, 1, 1, 1, 0, 0, 1, 1]),  # first: nothing goes
+        ([1, 1, 1, 1, 0, 0, 1, 1], [4, 1, 3, 2, 0, 0, 5, 0], 0.5, [1, 0, 1, 1, 0, 1, 1, 1]),  # one newborn replaces
+        ([1, 1, 1, 1, 0, 0, 1, 1], [4, 1, 3, 2, 0, 0, 5, 6], 0.25, [1, 0, 1, 0, 0, 1, 1, 1]),  # less is grown
+        ([1, 1, 1, 1, 0, 0, 1, 1], [4, 1, 3, 2, 0, 0, 0, 0], 0.25, [1, 1, 1, 1, 0, 0, 1, 0]),  # the dropped may return
+        ([1, 1, 1, 1, 0, 0, 1, 1], [4, 1, 3, 2, 0, 0, 5, 6], 0.0, [1, 0, 1, 0, 0, 0, 1, 1]),  # last: nothing is grown
+        ([1, 1, 1, 1, 0, 0, 1, 1], [math.inf] * 8, 0.0, [1, 1, 1, 1, 0, 0, 0, 0]),  # the count comes first
+    ],
+)
+def test_a_surplus_on_eight_weights(mask: list, drop: list, fraction: float, expected: list) -> None:
+    grow = [0, 0, 0, 0, 1, 2, 4, 3]
+    assert update(SoftBound(), {"": mask}, {"": drop}, {"": grow}, fraction, {"": 4}) == {"": expected}
+
+
+def test_a_surplus_grows_no_further_than_there_are_places() -> None:
+    ones = {"": [1, 1, 1, 0]}
+    assert update(SoftBound(), ones, ones, ones, 1.0) == {"": [1, 1, 1, 1]}
+
+
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=str)
 @settings(max_examples=100, deadline=None)
 @given(data=st.data(), fraction=st.floats(0, 1))
@@ -71,9 +96,16 @@ def test_the_total_stays_and_scale_does_not_matter(exchange: Exchange, data: st.
 
     masks, drop, grow = draw(st.booleans()), draw(values), draw(values)
     new = update(exchange, masks, drop, grow, fraction)
-    assert sum(map(sum, new.values())) == sum(map(sum, masks.values()))
-    if exchange.keeps_counts:
-        assert [sum(row) for row in new.values()] == [sum(row) for row in masks.values()]
+    own = {name: sum(row) for name, row in masks.items()}
+    if exchange.has_surplus:
+        more = {name: min(share(fraction, count), len(masks[name]) - count) for name, count in own.items()}
+        assert {name: sum(row) - own[name] for name, row in new.items()} == more
+        again = update(exchange, new, drop, grow, 0.0, own)
+        assert {name: sum(row) for name, row in again.items()} == own
+    else:
+        assert sum(map(sum, new.values())) == sum(own.values())
+    if exchange.keeps_counts and not exchange.has_surplus:
+        assert {name: sum(row) for name, row in new.items()} == own
     scaled = [{name: [4 * value for value in row] for name, row in rows.items()} for rows in (drop, grow)]
     assert update(exchange, masks, *scaled, fraction) == new
 

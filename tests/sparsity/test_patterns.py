@@ -170,7 +170,11 @@ def test_gradual_masks_are_nested_and_end_on_the_target(pattern: Pattern, distri
         masks = budget.masks(scores, sparsity)
         assert all(bool((masks[name] <= previous[name]).all()) for name in masks)
         count, numel = sum(int(mask.sum()) for mask in masks.values()), sum(s.numel() for s in shapes.values())
-        assert abs(count - (1 - sparsity) * numel) <= budget.pattern.tolerance(shapes, distribution)
+        # Half a weight; half a unit of 4 weights, or of the 2 that a group loses; where rows are rounded, that in each.
+        limit = {"unstructured": 0.5, "block": 2.5, "n_m": 1.5}[pattern.label]
+        if isinstance(distribution, PerRow):
+            limit += {"unstructured": 28, "block": 56, "n_m": 0}[pattern.label]
+        assert abs(count - (1 - sparsity) * numel) <= limit
         previous = masks
     targets = budget.targets(shapes)
     assert all(target in (None, int(previous[name].sum())) for name, target in targets.items())
@@ -237,3 +241,8 @@ def test_n_m_ranks_infinite_scores() -> None:
     scores = {"a": torch.tensor([[math.inf, math.inf, math.inf, -math.inf], [0.0, 1.0, 2.0, 3.0]])}
     assert rows(NM(2, 4).masks(scores, 4, Global())) == [[[1, 1, 0, 0], [0, 0, 1, 1]]]
     assert rows(NM(2, 4).masks(scores, 6, Global())) == [[[1, 1, 1, 1], [0, 0, 1, 1]]]
+
+
+def test_a_group_with_fewer_left_than_it_may_keep_gets_none_back() -> None:
+    scores = {"w": torch.tensor([[1.0, -math.inf, -math.inf, -math.inf, 4.0, 3.0, 2.0, 1.0]])}
+    assert NM(2, 4).masks(scores, 4, Global())["w"].int().tolist() == [[1, 0, 0, 0, 1, 1, 0, 0]]

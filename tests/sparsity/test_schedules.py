@@ -76,6 +76,8 @@ def test_cosine_by_hand() -> None:
     assert Cosine(20, 0.6).plan(100, 0.3) == pytest.approx({20: 0.225, 40: 0.075})
     assert Cosine(50, 1.0).plan(100, 0.5) == pytest.approx({50: 0.25})
     assert Cosine(30, 0.75).plan(120, 0.4) == pytest.approx({30: 0.3, 60: 0.1})
+    assert Cosine(30, 0.75, closed=True).plan(120, 0.4) == pytest.approx({30: 0.3, 60: 0.1, 90: 0.0})
+    assert Cosine(60, 0.75, closed=True).plan(120, 0.4) == pytest.approx({60: 0.1, 90: 0.0})
 
 
 @pytest.mark.parametrize("target", [0.1, 0.3, 0.7, 0.8, 0.893])
@@ -168,6 +170,7 @@ def test_illegal_staircase_without_room_says_what_fits() -> None:
         (Cosine, {"every": 0, "end": 0.5}, "every=0"),
         (Cosine, {"every": 1, "end": 0.0}, "end=0"),
         (Cosine, {"every": 1, "end": 1.1}, "end=1.1"),
+        (Cosine, {"every": 1, "end": 1.0, "closed": True}, "end=1 "),
     ],
 )
 def test_illegal_fields(schedule: Any, fields: dict[str, float], named: str) -> None:

@@ -29,7 +29,7 @@ def test_read_pairs(tmp_path: Path) -> None:
 
 def test_read_single_sentences_by_column_number(tmp_path: Path) -> None:
     (tmp_path / "in.tsv").write_text("gj\t1\t\tGood.\ngj\t0\t*\tBad.\n")
-    rows = glue.read(["0", "1"], {"first": 3, "label": 1}, str(tmp_path), names={"train": "in.tsv"}, header=False)
+    rows = glue.read(["0", "1"], {"first": 3, "label": 1}, str(tmp_path), names={"train": "in.tsv"})
     assert rows == {"train": [Pair("Good.", None, 1, "0"), Pair("Bad.", None, 0, "1")]}
 
 
@@ -72,7 +72,7 @@ def test_illegal_unlabelled_row_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> N
         ({"columns": {"first": "x"}}, "'task.data.columns.label' is missing"),
         ({"columns": {"label": "x"}}, "'task.data.columns.first' is missing"),
         ({"hub_columns": {"label": "x"}}, "'task.data.hub_columns.first' is missing"),
-        ({"names": {"dev": "dev.tsv"}}, "unknown key 'task.data.names.dev'; there are train, val, test"),
+        ({"names": {"dev": "dev.tsv"}}, "unknown key 'task.data.names.dev'; there are train, val"),
         ({"hub_splits": {"trian": "train"}}, "unknown key 'task.data.hub_splits.trian'; did you mean 'train'?"),
         ({"labels": "abc"}, "task.module.labels=abc is not a list"),
         ({"labels": ["one"]}, "task.module.labels=['one'] names fewer than two classes"),
@@ -112,7 +112,7 @@ def test_illegal_table(tmp_path: Path, table: str, message: str) -> None:
         ),
         (
             "CoLA",
-            {"labels": ["0", "1"], "columns": {"first": 3, "label": 1}, "header": False},
+            {"labels": ["0", "1"], "columns": {"first": 3, "label": 1}},
             [2528, 6023],
             [322, 721],
         ),

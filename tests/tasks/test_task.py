@@ -248,7 +248,7 @@ def test_illegal_template(key: str, template: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"data": PAIRS | {"val": [Pair("a", "b", None, "r7")]}}, "row r7 has label None"),
+        ({"data": PAIRS | {"val": [Pair("a", "b", None, "r7")]}}, "the rows of the split 'val' have no labels"),
         ({"data": PAIRS | {"val": [Pair("a", "b", 2, "r7")]}}, "row r7 has label 2; the 2 classes"),
         (
             {"data": PAIRS | {"val": [Pair("a", "b", 0, "x"), Pair("a", None, 0, "y")]}},
@@ -277,11 +277,6 @@ def test_illegal_classification(changes: dict[str, Any], message: str) -> None:
 def test_illegal_question(row: Question, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         multiple_choice(data=DATA | {"test": [row]})
-
-
-def test_illegal_test_split() -> None:
-    with pytest.raises(ValueError, match="no labelled test split, only train, val"):
-        classification().test_dataloader()
 
 
 def test_illegal_tokenizer_of_another_model() -> None:
