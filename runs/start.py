@@ -178,7 +178,7 @@ def _own(config: DictConfig) -> dict[str, Any]:
     sets = config.ood.copy()
     OmegaConf.set_struct(sets, False)
     for name in sets:
-        sets[name].names.pop("train", None)
+        sets[name].get("names", {}).pop("train", None)
     return {"loss": _file("loss", "supervised"), "ood": sets}
 
 
