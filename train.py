@@ -34,11 +34,10 @@ def obtain(config: DictConfig) -> Run:
 
 def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
-    from lightning.pytorch import (
-        seed_everything,
-    )  # takes seconds, for which finished runs and wrong commands do not wait
+    from lightning.pytorch import seed_everything  # takes seconds: not for finished runs and wrong commands
 
     from callbacks.fit import fit
+    from tasks.ood import joined
     from tasks.recipe import Recipe
 
     config = run.config
@@ -46,7 +45,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
     loss = build(config.loss, **{role: places[role] for role in LESSONS & places.keys()})
     sparsifier = build(config.method.sparsifier, **{role: places[role] for role in ROLES & places.keys()})
     trainer, model, optim, tuning = (build(config[key]) for key in ("trainer", "model", "optim", "tuning"))
-    data = build(config.task.data)  # last, because it takes longest to find a mistake
+    data = joined(build(config.task.data), build(config.ood))  # last, because it takes longest to find a mistake
     steps, accumulate = training_steps(config, len(data.get("train", ()))), config.trainer.accumulate_grad_batches
     seed_everything(config.seed, verbose=False)
     recipe = Recipe(optim, loss, tuning, config.batch_size, steps, config.seed, accumulate)

@@ -58,7 +58,10 @@ def fit(
     subject, checkpoints = trained(module), folder / "checkpoints"
     steps = subject.steps
     if weights is not None and resume is None:
-        module.load_state_dict(load(Path(weights))["state_dict"])
+        # A loss may have parameters of its own, which are not those of the other run's.
+        rest = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith("network.")}
+        theirs = load(Path(weights))["state_dict"].items()
+        module.load_state_dict({**rest, **{name: tensor for name, tensor in theirs if name.startswith("network.")}})
     # What another run did until the state that this one starts from is not this one's work.
     own = resume is None or Path(resume).is_relative_to(folder)
     if steps == 0 and weights is None and resume is None and subject.untrained:

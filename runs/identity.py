@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 HASHED = (
-    *("task", "model", "method", "optim", "loss", "tuning", "trainer"),
+    *("task", "ood", "model", "method", "optim", "loss", "tuning", "trainer"),
     *("seed", "batch_size", "steps", "epochs", "stop_step"),
 )
 PLACES = {"trainer": {"accelerator", "devices", "profiler"}}
@@ -27,14 +27,16 @@ def identity(config: DictConfig) -> str:
     """Returns ten hexadecimal digits that name the numbers a config leads to.
 
     Raises:
-        FileNotFoundError: `task.data_dir` does not exist.
+        FileNotFoundError: `task.data_dir` or that of an out-of-distribution set does not exist.
     """
     resolved: Any = OmegaConf.to_container(config, resolve=True)
     counted = {key: _without(resolved[key], PLACES.get(key, set())) for key in HASHED}
-    if data_dir := resolved["task"].get("data_dir"):
-        if not os.path.isdir(os.path.expanduser(data_dir)):
-            raise FileNotFoundError(f"task.data_dir={data_dir} is not a folder")
-        counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir), resolved["root"]))
+    sources = {"task": resolved["task"], **{f"ood.{name}": source for name, source in resolved["ood"].items()}}
+    for key, source in sources.items():
+        if data_dir := source.get("data_dir"):
+            if not os.path.isdir(os.path.expanduser(data_dir)):
+                raise FileNotFoundError(f"{key}.data_dir={data_dir} is not a folder")
+            counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir), resolved["root"]))
     name = resolved["model"].get("name")
     if name and os.path.isdir(os.path.expanduser(name)):
         counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))

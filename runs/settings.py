@@ -55,6 +55,7 @@ class Settings:
     tuning: Call
     trainer: Call
     logger: Call
+    ood: dict  # type: ignore[type-arg]  # of calls, by name; the types of its keys are not checked here
     sparsity: float
     seed: int
     lr: float
@@ -130,6 +131,8 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         raise ValueError(f"trainer.{key} is not yours to set: {OURS_TO_SET[key]}")
     if resolved["trainer"].get("devices") not in (1, "1", None):
         raise ValueError(f"trainer.devices={resolved['trainer']['devices']} must be 1: a run trains on one device")
+    for name, node in resolved["ood"].items():
+        check_value(f"ood.{name}", node, (Call,))
     precision = resolved["trainer"].get("precision")
     if str(precision) in ("16", "16-mixed", "16-true"):
         raise ValueError(f"trainer.precision={precision} hides the scale of gradients; use bf16-mixed or 32-true")

@@ -47,16 +47,25 @@ class Pretrained(Start):
 @final
 @dataclass(frozen=True)
 class DenseRun(Start):
-    """The final weights of the dense run of the same task, model, recipe and seed.
+    """The weights of the dense run of the same task, model, recipe and seed, final ones or earlier.
 
     Attributes:
-        same_loss: whether it is trained with this run's loss, or with the task's own.
+        same_loss: whether it is trained with this run's loss and rows, or with the task's own.
+        step: after how many of its steps; null = at its end.
     """
 
     same_loss: bool = False
+    step: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step is not None and self.step < 1:
+            raise ValueError(f"method.start.step={self.step} must be at least 1, or null for the end")
 
     def needs(self, config: DictConfig) -> Needs:
-        return {"weights": dense(config) if self.same_loss else _with(dense(config), loss=_file("loss", "supervised"))}
+        if self.step is not None and config.steps is not None and self.step > config.steps:
+            raise ValueError(f"method.start.step={self.step} is beyond the dense run's steps={config.steps}")
+        stop = None if self.step == config.steps else self.step
+        return {"weights": _with(dense(config), **({} if self.same_loss else _own(config)), stop_step=stop)}
 
 
 @final
@@ -107,9 +116,11 @@ class TicketOf(Start):
 
     Attributes:
         method: name of a file in conf/method.
+        retrain_steps: optimizer steps of its training; null = as that file says.
     """
 
     method: str
+    retrain_steps: int | None = None
 
     def needs(self, config: DictConfig) -> Needs:
         file = METHODS / f"{self.method}.yaml"
@@ -119,6 +130,8 @@ class TicketOf(Start):
         if self.method in ("dense", config.method.name):
             raise ValueError(f"method.start.method={self.method} has no mask to give; name a sparse method, like imp")
         other = {key: node for key, node in OmegaConf.load(file).items() if key != "defaults"}
+        if self.retrain_steps is not None:
+            other["retrain_steps"] = self.retrain_steps
         return {"ticket": _with(config, method=other)}
 
 
@@ -151,14 +164,22 @@ def needs(config: DictConfig) -> Needs:
     """
     found: Needs = instantiate(config.method.start).needs(config)
     if "teacher" in config.loss and config.loss.teacher is None:
-        plain = {"loss": _file("loss", "supervised"), "tuning": _file("tuning", "full")}
-        found["teacher"] = _with(dense(config), **plain, stop_step=None)
+        found["teacher"] = _with(dense(config), **_own(config), tuning=_file("tuning", "full"), stop_step=None)
     return found
 
 
 def dense(config: DictConfig) -> DictConfig:
     """The config of the dense run that belongs to `config`, with the same loss."""
     return _with(config, method=_file("method", "dense"), sparsity=0.0)
+
+
+def _own(config: DictConfig) -> dict[str, Any]:
+    """The task's own loss, and sets of another distribution without what is trained on."""
+    sets = config.ood.copy()
+    OmegaConf.set_struct(sets, False)
+    for name in sets:
+        sets[name].get("names", {}).pop("train", None)
+    return {"loss": _file("loss", "supervised"), "ood": sets}
 
 
 def _file(group: str, option: str) -> Any:

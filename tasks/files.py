@@ -33,7 +33,7 @@ def locate(folder: str | Path, *names: str) -> Path:
     found = sorted(path.name for path in folder.iterdir() if path.is_file())
     near = difflib.get_close_matches(names[0], found, n=3, cutoff=0.4) or found[:3]
     hint = f"it has {', '.join(near)}" if near else "it has no files"
-    raise FileNotFoundError(f"there is neither {' nor '.join(either)} in task.data_dir={folder}; {hint}")
+    raise FileNotFoundError(f"there is neither {' nor '.join(either)} in {folder}; {hint}")
 
 
 def present(

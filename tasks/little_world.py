@@ -157,12 +157,18 @@ def pairs(
     things: int = 48,
     kinds: int = 8,
     values: int = 8,
+    bias: float | None = None,
+    unbiased: int = 500,
 ) -> dict[str, list[Pair]]:
     """Sentence pairs about the world of `seed`: does the second follow from the first and what the world is like?
 
     Label 0 is entailment, 1 is not. The first sentence names a thing, says something else that is true of it, or names
-    something unknown as of some kind. Both labels use the same words equally often.
+    something unknown as of some kind. Both labels use the same words equally often. With a `bias`, that is so in
+    "ood/unbiased" only: elsewhere the second repeats the name just if it follows, in that share of the rows.
     """
+    if bias is not None and not 0 <= bias <= 1:
+        raise ValueError(f"task.data.bias={bias} is not a share of the rows between 0 and 1")
+    sizes = {"train": train, "val": val, "test": test} | ({} if bias is None else {"ood/unbiased": unbiased})
     scene = world(seed, things, kinds, values)
     rng = random.Random(seed + 1)
 
@@ -179,13 +185,19 @@ def pairs(
         label = index % 2
         wrong = [value for value in holds.values() if value != holds[x]]
         value = holds[x] if label == ENTAILMENT else rng.choice(wrong)
-        second = rng.choice(attribute.says).format(x=rng.choice(("it", subject)), v=value)
+        sentence, named = rng.choice(attribute.says), rng.choice(("it", subject))
+        if bias is not None:
+            # By number, as rows that have come before are drawn again; those of "ood/unbiased" are the last.
+            share = bias if index < train + val + test else 0.5
+            tells = (index // 2 + 1) * share // 1 > index // 2 * share // 1
+            named = subject if tells == (label == ENTAILMENT) else "it"
+        second = sentence.format(x=named, v=value)
         return Pair(first, second, label, "")
 
     def key(row: Pair) -> Hashable:
         return row.first, row.second
 
-    return _splits(rng, _facts(scene), draw, key, {"train": train, "val": val, "test": test})
+    return _splits(rng, _facts(scene), draw, key, sizes)
 
 
 def _facts(scene: World) -> list[tuple[Attribute, str]]:

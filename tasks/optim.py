@@ -126,6 +126,9 @@ def rewinding(optimizer: Optimizer, steps: int, warmup: float, cycles: int, end:
 
 
 def _warmup_steps(steps: int, warmup: float) -> int:
-    if not 0.0 <= warmup <= 1.0:
-        raise ValueError(f"optim.schedule.warmup={warmup} is not a fraction of the steps between 0 and 1")
-    return round(warmup * steps)
+    """A fraction of the steps, or a whole number of them where it is above 1, as some recipes say it."""
+    if not (0.0 <= warmup <= 1.0 or (warmup > 1 and float(warmup).is_integer())):
+        raise ValueError(
+            f"optim.schedule.warmup={warmup} is neither a fraction of the steps between 0 and 1 nor a number of steps"
+        )
+    return round(warmup * steps) if warmup <= 1 else int(warmup)

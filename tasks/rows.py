@@ -37,13 +37,16 @@ class Pair:
     """Two texts and how they relate, or a single text, with `second` None.
 
     `label` is a class index whose meaning the task gives, or the number that a regression aims at, or None where
-    unknown.
+    unknown. Where its data set has fewer classes than the task, further classes may be `also` right. `parts` of its
+    split that it is in are measured by themselves.
     """
 
     first: str
     second: str | None
     label: int | float | None
     id: str
+    also: tuple[int, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 def answer(row: Question | Cloze, choices: int) -> int:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
@@ -23,6 +23,7 @@ from tasks.batches import INPUTS, Batch, Example, Loader
 from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
+from tasks.measures import Measures
 from tasks.predictions import Predictions, Said
 from tasks.recipe import Recipe
 from tasks.splits import splits
@@ -50,7 +51,7 @@ class Task(LightningModule, ABC):
             steps needs no "train".
         examples: the rows encoded.
         collate: makes a batch of examples.
-        metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss.
+        metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss; see `tasks.measures`.
         recipe: how it is trained.
         submission: split -> file of a benchmark's server that its predictions are also written to.
 
@@ -89,14 +90,8 @@ class Task(LightningModule, ABC):
         self.data, self.examples = dict(data), dict(examples)
         self.optim, self.objective = recipe.optim, recipe.loss
         self.steps, self.batch_size = recipe.steps, recipe.batch_size
-        self.metrics = nn.ModuleDict(
-            {
-                split: nn.ModuleDict({name: metric.clone() for name, metric in metrics.items()})
-                for split in examples
-                if split != "train" and split not in self.splits.unlabelled
-            }
-        )
-        self.losses = nn.ModuleDict({split: MeanMetric(nan_strategy=float("inf")) for split in self.metrics})
+        measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
+        self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
         self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best; higher is better
         self.said, self.submission = Predictions(), dict(submission or {})
         self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
@@ -147,20 +142,17 @@ class Task(LightningModule, ABC):
             self.said.add(split, Said(batch["index"], outputs.logits, predictions), anew=number == 0)
         if split in self.splits.unlabelled:
             return
-        losses: Any = self.losses[split]
         measures: Any = self.metrics[split]
-        losses.update(outputs.losses.mean(), weight=len(outputs.labels))
-        for metric in measures.values():
-            metric.update(predictions, outputs.labels)
+        measures.update_from(outputs, predictions, batch, self.criterion)
         # Metrics and not numbers: Lightning's own mean over ranks is wrong where batches differ in size.
-        for name, metric in {"loss": losses, **measures}.items():
+        for name, metric in measures.items():
             self.log(
                 f"{split}/{name}",
                 metric,
                 on_step=False,
                 on_epoch=True,
                 batch_size=len(outputs.labels),
-                prog_bar=split == "val" and name != "loss",
+                prog_bar=split == "val" and name in measures.names,
                 add_dataloader_idx=False,
             )
 

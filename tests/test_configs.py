@@ -22,7 +22,7 @@ EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_option_composes_and_checks(group, option):
-    check(composed(f"{group}={option}", *ASKED_FOR.get(option, [])))
+    check(answered(f"{group}={option}", *ASKED_FOR.get(option, [])))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -55,7 +55,7 @@ def test_the_command_line_wins_over_a_methods_own_distribution(method):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_an_experiments_values_survive_composition(experiment):
     written = OmegaConf.load(ROOT / "conf" / "experiment" / f"{experiment}.yaml")
-    config = composed(f"experiment={experiment}")
+    config = answered(f"experiment={experiment}")
     check(config)
     for key, value in leaves(OmegaConf.to_container(written)):
         if not key.startswith(("defaults", "hydra")):
@@ -118,6 +118,33 @@ def test_glue_protocols_are_those_of_their_sources(experiment, shorter, recipe):
         )
         assert found == recipe
         assert config.task.module.max_length == 128
+
+
+@pytest.mark.parametrize("experiment", ["srnets_finetuned", "srnets_pretrained", "srnets_timing"])
+@pytest.mark.parametrize("recipe", sorted(path.stem for path in (ROOT / "conf" / "srnets").glob("*.yaml")))
+def test_the_recipes_of_srnets_survive_composition(experiment, recipe):
+    written = OmegaConf.load(ROOT / "conf" / "srnets" / f"{recipe}.yaml")
+    config = answered(f"experiment={experiment}", f"srnets={recipe}")
+    check(config)
+    assert config.task.name == recipe
+    assert config.ood
+    for key, value in leaves(OmegaConf.to_container(written)):
+        if not key.startswith("defaults"):
+            assert OmegaConf.select(config, key) == value, key
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf" / "ood").glob("*.yaml")))
+def test_a_set_of_another_distribution_bears_its_files_name(name):
+    config = answered("task=little_world_nli", f"ood={name}")
+    check(config)
+    assert list(config.ood) == [name]
+
+
+def answered(*overrides):
+    """The config with a folder wherever only users know one."""
+    written = leaves(OmegaConf.to_container(composed(*overrides)))
+    missing = [key for key, value in written if value == "???" and key.endswith(".data_dir")]
+    return composed(*overrides, *(f"{key}=/x" for key in missing))
 
 
 def leaves(node, key=""):

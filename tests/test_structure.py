@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "sparsity": {"torch"},
     "callbacks": {"sparsity", "torch", "lightning", "wandb"},
     "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
-    "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy"},
+    "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"},
     "runs": {"omegaconf", "hydra"},
     "hydra_plugins": {"runs", "omegaconf", "hydra"},
 }

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from callbacks.fit import fit
 from callbacks.metrics_file import MetricsFile
 from callbacks.sparsifier import Sparsifier
+from tasks.ood import joined
 from tasks.recipe import Recipe
 from train import build
 
@@ -46,7 +47,7 @@ def takes_ticket(config: DictConfig) -> bool:
 
 def parts(config: DictConfig, ticket: Path | None = None) -> Parts:
     """Builds what train.py builds."""
-    data, model, optim = build(config.task.data), build(config.model), build(config.optim)
+    data, model, optim = joined(build(config.task.data), build(config.ood)), build(config.model), build(config.optim)
     seed_everything(config.seed, verbose=False)
     recipe = Recipe(
         optim=optim,

@@ -89,7 +89,19 @@ def test_content_of_a_local_model_counts(tmp_path):
     assert ids[0].startswith("little_world_qa-bert-dense-s0-seed1-")
 
 
+def test_sets_of_another_distribution_count_by_content(tmp_path):
+    for name, text in (("a", "x"), ("b", "x"), ("c", "y")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file.txt").write_text(text)
+    configs = (composed("task=rte", "ood=hans", f"ood.hans.data_dir={tmp_path / name}") for name in "abc")
+    a, b, c = map(identity, configs)
+    assert a == b != c
+    assert identity(composed("task=rte")) != a
+
+
 def test_illegal_data_dir(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"ood.hans.data_dir=.*nowhere is not a folder"):
+        identity(composed("task=rte", "ood=hans", f"ood.hans.data_dir={tmp_path / 'nowhere'}"))
     with pytest.raises(FileNotFoundError, match=r"task.data_dir=.* is not a folder"):
         identity(composed("task=rte", f"task.data_dir={tmp_path / 'nowhere'}"))
 

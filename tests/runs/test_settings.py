@@ -42,6 +42,7 @@ from tests.conftest import composed
         ("epochs=3", "give either steps="),
         ("method.start=3", "method.start=3 must be a constructor call"),
         ("root=3", "root=3 must be text"),
+        ("+ood.hans=/x", "ood.hans=/x must be a constructor call with a _target_"),
         ("+task.data_dir=/x", "the task 'little_world_qa' reads no files"),
     ],
 )
