@@ -34,9 +34,8 @@ def obtain(config: DictConfig) -> Run:
 
 def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
-    from lightning.pytorch import (
-        seed_everything,
-    )  # takes seconds, for which finished runs and wrong commands do not wait
+    # Takes seconds, for which finished runs and wrong commands do not wait.
+    from lightning.pytorch import seed_everything
 
     from callbacks.fit import fit
     from tasks.recipe import Recipe
@@ -58,6 +57,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
         resume=run.checkpoint if run.interrupted else places.get("state"),
         stop_step=config.stop_step,
         checkpoint_every=config.checkpoint_every,
+        validations=config.validations,
         begin=begin,
     )
     module.save(run.model)

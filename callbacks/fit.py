@@ -36,6 +36,7 @@ def fit(
     resume: Path | str | None = None,
     stop_step: int | None = None,
     checkpoint_every: float = 30.0,
+    validations: int | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains for `module.steps` steps as one Lightning epoch, validating now and then, and evaluates on every split.
@@ -49,6 +50,7 @@ def fit(
         resume: checkpoint of the training state to go on from.
         stop_step: end training after this step of the schedule.
         checkpoint_every: seconds between two saves of the training state.
+        validations: how many there are in the run; None = ten, or fewer if they would cost more than the training.
         begin: called when everything that was asked for has been found possible and training begins.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -58,6 +60,12 @@ def fit(
         module.load_state_dict(load(Path(weights))["state_dict"])
     # What another run did until the state that this one starts from is not this one's work.
     own = resume is None or Path(resume).is_relative_to(folder)
+    # Whole steps, so that a validation never comes between two micro-batches of one.
+    interval = (
+        validation_interval(steps, subject.batch_size, subject.validation_examples)
+        if validations is None
+        else max(1, math.ceil(steps / validations))
+    )
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
@@ -66,7 +74,7 @@ def fit(
             built = trainer(
                 max_epochs=1,
                 max_steps=steps if stop_step is None else stop_step,
-                log_every_n_steps=max(1, min(LOG_EVERY, steps)),
+                log_every_n_steps=max(1, min(LOG_EVERY, steps, LOG_EVERY if validations is None else interval)),
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
                 enable_checkpointing=False,
@@ -81,7 +89,7 @@ def fit(
                     SparsityProgressBar(sparsifier),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
                     *(
-                        [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier)]
+                        [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier)]
                         if stop_step is None
                         else []
                     ),
@@ -91,8 +99,6 @@ def fit(
             raise ValueError(
                 f"the trainer cannot be made ({error}); trainer=gpu needs a GPU, trainer=cpu does not"
             ) from error
-        # Whole steps, so that a validation never comes between two micro-batches of one.
-        interval = validation_interval(steps, subject.batch_size, subject.validation_examples)
         built.val_check_interval = interval * int(built.accumulate_grad_batches)
         with warnings.catch_warnings():
             if steps == 0:  # Lightning finds that odd; evaluating what a pruning leaves is not

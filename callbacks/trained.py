@@ -14,7 +14,8 @@ class Trained(Protocol):
     network: a plain module, whose parameters may be masked.
     steps: optimizer steps of the whole schedule.
     batch_size: examples per optimizer step.
-    monitor: name of the validation metric that says which checkpoint is best; higher is better.
+    monitor: name of the validation metric that says which checkpoint is best.
+    higher_is_better: whether that is so of this metric.
     validation_examples: how many examples a validation evaluates.
     tested: whether there is a test split.
     """
@@ -25,6 +26,9 @@ class Trained(Protocol):
 
     @property
     def monitor(self) -> str: ...
+
+    @property
+    def higher_is_better(self) -> bool: ...
 
     @property
     def validation_examples(self) -> int: ...

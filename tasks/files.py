@@ -43,7 +43,7 @@ def jsonl(path: Path) -> Iterator[Record]:
         ValueError: a line is not a JSON object or holds half a surrogate pair, or there is none.
     """
     empty = True
-    for where, line in _lines(path):
+    for where, line in lines(path):
         if not line.strip():
             continue
         try:
@@ -72,7 +72,7 @@ def tsv(path: Path, header: bool = True) -> Iterator[Record]:
     """
     names: Sequence[str | int] | None = None
     empty = True
-    for where, line in _lines(path):
+    for where, line in lines(path):
         cells = line.rstrip("\r\n").split("\t")
         if names is None:
             names = cells if header else range(len(cells))
@@ -152,7 +152,7 @@ def split(splits: Mapping[str, Any], name: str, source: str) -> Iterator[Record]
     return ((f"{source} {name}, row {index}", row) for index, row in enumerate(splits[name]))
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def lines(path: Path) -> Iterator[tuple[str, str]]:
     """Lines with their place. Only a line feed ends a line: other separators occur inside texts."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as opened:

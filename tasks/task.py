@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from models.flow import flow
-from tasks.batches import INPUTS, Batch, Example, Loader
+from tasks.batches import INPUTS, Batch, Example, Loader, Noise, unchanged
 from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
@@ -48,6 +48,7 @@ class Task(LightningModule, ABC):
         collate: makes a batch of examples.
         metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss.
         recipe: how it is trained.
+        noise: what is done to each batch; see `Loader`.
 
     Raises:
         ValueError: "train" or "val" is missing or empty, or tokenizer and network do not fit.
@@ -63,6 +64,7 @@ class Task(LightningModule, ABC):
         collate: Callable[[Sequence[Example], int], Batch],
         metrics: Mapping[str, Metric],
         recipe: Recipe,
+        noise: Noise = unchanged,
     ) -> None:
         super().__init__()
         for split in ("train", "val"):
@@ -91,7 +93,7 @@ class Task(LightningModule, ABC):
         )
         self.losses = nn.ModuleDict({split: MeanMetric(nan_strategy=float("inf")) for split in self.metrics})
         self.validated = ["val", *(split for split in examples if split not in ("train", "val", "test"))]
-        self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
+        self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe, noise)
 
     @abstractmethod
     def logits(self, scores: Tensor, batch: Batch) -> Tensor:
@@ -125,6 +127,7 @@ class Task(LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(batch["labels"]))
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -154,9 +157,14 @@ class Task(LightningModule, ABC):
 
     @property
     def monitor(self) -> str:
-        """Name of the validation metric that says which checkpoint is best; higher is better."""
+        """Name of the validation metric that says which checkpoint is best."""
         measures: Any = self.metrics["val"]
         return f"val/{next(iter(measures))}"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether that is so of the metric `monitor`."""
+        return True
 
     @property
     def validation_examples(self) -> int:
@@ -171,7 +179,7 @@ class Task(LightningModule, ABC):
     def size(self, batch: Batch) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
         *sequences, length = batch["input_ids"].shape
-        return len(batch["labels"]), math.prod(sequences), length
+        return len(batch["index"]), math.prod(sequences), length
 
     def save(self, folder: Path) -> None:
         """Saves network and tokenizer as plain transformers open them."""
