@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint_file import AtomicCheckpointIO, load
 from callbacks.flops import Flops
+from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.record import Record
@@ -66,7 +67,8 @@ def fit(
         if validations is None
         else max(1, math.ceil(steps / validations))
     )
-    record, flops = Record(sparsifier, begin, own), Flops(sparsifier, own)
+    zeros = InheritedZeros(sparsifier)
+    record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -83,13 +85,18 @@ def fit(
                 plugins=[AtomicCheckpointIO()],
                 callbacks=[
                     sparsifier,
+                    zeros,
                     record,
                     flops,
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
-                    SparsityProgressBar(sparsifier),
+                    SparsityProgressBar(sparsifier, zeros),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
                     *(
-                        [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier)]
+                        [
+                            BestCheckpoint(
+                                checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier
+                            )
+                        ]
                         if stop_step is None
                         else []
                     ),
@@ -118,7 +125,7 @@ def fit(
         for name, value in record.metrics.items():
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")
-        counts = sparsifier.ledger(module)
+        counts = sparsifier.ledger(module, zeros.masks)
         counts["flops"] = flops.result(built)
         numbers = record.result(counts)
     finally:

@@ -36,6 +36,7 @@ class Sparsifier(Callback, ABC):
     Attributes:
         hidden: whether pruned weights have values behind their zeros; they are in the parameters from
             `on_before_optimizer_step` until the optimizer has stepped.
+        keeps_zeros: whether weights out of scope that are zero in the beginning stay zero; see `InheritedZeros`.
         follows_plan: whether masks have exactly the plan's sparsity at each of its steps, and not only at the last.
 
     Args:
@@ -45,6 +46,7 @@ class Sparsifier(Callback, ABC):
     """
 
     hidden = False
+    keeps_zeros = True
     follows_plan = True
 
     def __init__(self, budget: Budget | None, scoring: Scoring | None = None, moments: Moments | None = None) -> None:
@@ -78,13 +80,19 @@ class Sparsifier(Callback, ABC):
     def update(self, step: int, value: float) -> Masks:
         """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
 
-    def ledger(self, module: LightningModule) -> Ledger:
-        """The counts of the present masks, with each tensor's target where the distribution sets one."""
+    def ledger(self, module: LightningModule, inherited: Mapping[str, Tensor] | None = None) -> Ledger:
+        """The counts of the present masks, with each tensor's target where the distribution sets one.
+
+        Args:
+            inherited: masks of what is out of scope; without a budget they are the scope.
+        """
         if self._budget is None:
-            return ledger(trained(module).network, {}, self.target)
+            return ledger(trained(module).network, inherited or {}, self.target)
         shapes = {name: mask.shape for name, mask in self.masks.items()}
         targets = self._budget.targets(shapes) if self.tensors_keep_counts else {}
-        return ledger(trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets)
+        return ledger(
+            trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets, inherited
+        )
 
     def looks_at_dense_gradient(self, step: int) -> bool:
         """Whether deciding the masks at a step takes the gradient of the weights that are zero."""

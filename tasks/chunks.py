@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final, overload
 
 import numpy as np
@@ -71,7 +72,7 @@ class Chunks(Sequence[Chunk]):
             borders = [0, len(self._ids)]
         self._places = [
             (first, min(first + room, end))
-            for begin, end in zip(borders, borders[1:], strict=False)
+            for begin, end in pairwise(borders)
             for first in range(begin, end, room)
             if (self._starts[first : min(first + room, end)] != NO_WORD).any()
         ]
@@ -100,7 +101,7 @@ class Chunks(Sequence[Chunk]):
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of a document's tokens, and for each 1 if a word starts there, 0 if one goes on, `NO_WORD` if there is none."""
+    """Ids of a document's tokens, and of each whether a word starts there: 1, 0, or `NO_WORD` where there is none."""
     encoded = tokenizer(text.split("\n"), add_special_tokens=False, return_attention_mask=False, verbose=False)
     ids = [np.array(line, np.int32) for line in encoded["input_ids"]]
     starts = [np.array([*_starts(encoded.word_ids(number))], np.int8) for number in range(len(ids))]

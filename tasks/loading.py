@@ -44,4 +44,6 @@ class Loading:
         lengths = [example.length for example in self.examples[split]]
         # No more examples at once than in training, whose gradients need more memory than evaluation.
         size = max(1, self.recipe.batch_size // (self.recipe.accumulate * world_size))
-        return Loader(self.examples[split], evaluation_batches(lengths, size, rank, world_size), self.collate, self.noise)
+        return Loader(
+            self.examples[split], evaluation_batches(lengths, size, rank, world_size), self.collate, self.noise
+        )

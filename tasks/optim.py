@@ -154,8 +154,9 @@ def one_cycle(
 
 
 def rising(optimizer: Optimizer, steps: int, start: float) -> LRScheduler:
-    """Rises linearly from the learning rate `start` at the first step to that of the optimizer at the last: a range test
-    (Smith 2015, arXiv 1506.01186, section 3.3), in which the loss says how high a learning rate may be.
+    """Rises linearly from the learning rate `start` at the first step to that of the optimizer at the last.
+
+    A range test (Smith 2015, arXiv 1506.01186, section 3.3): the loss says how high a learning rate may be.
 
     Raises:
         ValueError: `start` is not positive or not below the optimizer's learning rate.

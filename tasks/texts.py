@@ -93,9 +93,7 @@ def _apart(path: Path) -> Iterator[tuple[str, str]]:
     yield f"the end of {path}", ""
 
 
-def _of_hub(
-    name: str, config: str | None, splits: Mapping[str, str] | None, whole: bool
-) -> dict[str, list[Document]]:
+def _of_hub(name: str, config: str | None, splits: Mapping[str, str] | None, whole: bool) -> dict[str, list[Document]]:
     loaded = files.hub(name, config)
     usual = {"train": "train", "val": "validation", "test": "test"}
     chosen = splits or {ours: theirs for ours, theirs in usual.items() if ours == "train" or theirs in loaded}
@@ -103,7 +101,9 @@ def _of_hub(
     for ours, theirs in chosen.items():
         rows = files.split(loaded, theirs, name)
         texts = ((record[0], files.field(record, "text", str)) for record in rows)
-        found[ours] = [Document(text, place) for place, text in texts] if whole else documents(texts, f"{name} {theirs}")
+        found[ours] = (
+            [Document(text, place) for place, text in texts] if whole else documents(texts, f"{name} {theirs}")
+        )
     return found
 
 

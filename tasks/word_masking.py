@@ -1,8 +1,8 @@
 """Which words are masked: a pure function of the seed, the step and the example.
 
-transformers' DataCollatorForLanguageModeling draws from one stream, which a run that resumes would have to wind on; with
-whole words it replaces nothing by random tokens and nothing by itself; and it takes words apart at gaps, so that a
-punctuation mark belongs to the word before it.
+The DataCollatorForLanguageModeling of transformers draws from one stream, which a run that resumes would have to wind
+on; with whole words it replaces nothing by random tokens and nothing by itself; and it takes words apart at gaps, so
+that a punctuation mark belongs to the word before it.
 """
 
 from dataclasses import dataclass
