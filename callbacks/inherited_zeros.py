@@ -61,7 +61,7 @@ class InheritedZeros(Callback):
             self.densities = {name: kept[name] / mask.numel() for name, mask in self.masks.items()}
         if self.masks:
             log.warning(
-                "%d tensors of the model come %.2f%% sparse, %s first; their zeros stay zero",
+                "%d of the model's tensors come with zeros, %.2f%% of them, which stay zero; %s is the first",
                 *(len(self.masks), 100 * self.sparsity, next(iter(self.masks))),
             )
         free = sum(
