@@ -12,7 +12,11 @@ OPTIONS = sorted(
     for path in (ROOT / "conf" / group).glob("*.yaml")
 )
 SIZES = ["model.hidden_size=8", "model.layers=1", "model.heads=2", "model.intermediate_size=8", "model.max_length=8"]
-ASKED_FOR = {"scratch": SIZES, "pretrained": ["model.name=x"], "heads_and_neurons": ["pattern.heads.size=16"]}  # what only users know
+ASKED_FOR = {
+    "scratch": SIZES,
+    "pretrained": ["model.name=x"],
+    "heads_and_neurons": ["pattern.heads.size=16"],
+}  # what only users know
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 
