@@ -62,9 +62,9 @@ def test_numentas_sizes(size: str, encoder: int, cased: str) -> None:
 
 
 def test_illegal_tokenizers(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="model.tokenizer=/nowhere is not a folder"):
+    with pytest.raises(FileNotFoundError, match=r"model\.tokenizer=/nowhere is not a folder"):
         Scratch("mine", "/nowhere", **SIZES)
-    with pytest.raises(FileNotFoundError, match="has no vocabulary; add tokenizer.json or vocab.txt"):
+    with pytest.raises(FileNotFoundError, match=r"has no vocabulary; add tokenizer\.json or vocab\.txt"):
         Scratch("mine", str(tmp_path), **SIZES)
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(ValueError, match="its tokenizer cannot be read"):

@@ -103,6 +103,24 @@ def test_masks_do_not_depend_on_micro_batches() -> None:
     assert rows(1) == rows(4)
 
 
+def test_ranks_see_the_masks_that_one_process_sees() -> None:
+    module = task()
+
+    def rows(rank: int, ranks: int, split: str) -> dict[Any, list[int]]:
+        loading = module.loading
+        loader = loading.training(3, rank, ranks, 0) if split == "train" else loading.evaluation(split, rank, ranks)
+        found = {}
+        for step, batch in enumerate(loader):
+            for index, ids, real in zip(batch["index"], batch["input_ids"], batch["attention_mask"], strict=True):
+                found[step if split == "train" else None, int(index)] = ids[real.bool()].tolist()
+        return found
+
+    for split in ("train", "val"):
+        one, other = rows(0, 2, split), rows(1, 2, split)
+        assert not one.keys() & other.keys()
+        assert one | other == rows(0, 1, split)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_resumed_run_equals_the_uninterrupted_one(accumulate: int, small: Any, tmp_path: Path) -> None:
     class Stopped(BaseException):

@@ -11,8 +11,8 @@ from tasks.rows import Document
 SHARED = Path(__file__).parents[2] / "../shared/data/text"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the public data sets are not here")
 
-WIKI = """ \n = Robert Boulter = \n \n Robert Boulter is an actor . \n He acts . \n \n = = Career = = \n \n = 2 @.@ 5 in all \n
- = = = 2006 = = = \n \n In 2006 , <unk> . \n \n = Du Fu = \n \n Du Fu wrote . \n"""
+WIKI = """ \n = Robert Boulter = \n \n Robert Boulter is an actor . \n He acts . \n \n = = Career = = \n
+ = 2 @.@ 5 in all \n \n = = = 2006 = = = \n \n In 2006 , <unk> . \n \n = Du Fu = \n \n Du Fu wrote . \n"""
 
 
 def written(folder: Path, **contents: str) -> str:
@@ -99,7 +99,7 @@ def test_illegal_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -1.0])
 def test_illegal_share(share: float) -> None:
-    with pytest.raises(ValueError, match="task.data.val_share="):
+    with pytest.raises(ValueError, match=r"task\.data\.val_share="):
         texts.read("x", val_share=share)
 
 
