@@ -13,8 +13,7 @@ SMALL = [
     *("model.hidden_size=16", "model.layers=2", "model.heads=2", "model.intermediate_size=32"),
     *("model.max_length=32", "steps=20", "batch_size=8", "method.sparsifier.schedule.every=2", "trainer=cpu"),
 ]
-# Sparsity, peak of the learning rate, share of the steps until then, batch size (nupic.research, projects/transformers).
-    "steps=20",
+# Sparsity, peak of the learning rate, share of the steps until then, batch size (nupic.research, projects/transformers)
 PUBLISHED = {
     "tiny": (0.8, 0.0075, 0.3, 128),
     "mini": (0.8, 0.0075, 0.3, 128),
