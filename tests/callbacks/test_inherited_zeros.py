@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification
 
+from callbacks.dense import Dense
+from callbacks.inherited_zeros import InheritedZeros
 from models.tiny import Tiny
 from sparsity.inherited import inherited
 from tests.cli.program import results, train
@@ -111,13 +114,30 @@ def test_a_resumed_run_keeps_its_zeros(tuned, pretrained, tmp_path):
         made.fit(tmp_path / folder, *watchers, checkpoint_every=0, **options)
         return made
 
-    for method in ("method=dense", "method=gmp sparsity=0.9 method.sparsifier.schedule.every=2"):
+    for method in ("method=dense", " ".join(of_method("ac_dc", 0.9))):
         whole, name = run(method, "whole"), method.split()[0]
         with pytest.raises(Stopped):
             run(method, name, Stop())
         rest = run(method, name, resume=tmp_path / name / "checkpoints" / "last.ckpt")
         assert all(torch.equal(weight, whole.weights[key]) for key, weight in rest.weights.items())
         assert not any(revived(pretrained, rest.weights).values())
+
+
+def test_what_was_zero_in_the_beginning_counts_and_not_what_is_when_resumed():
+    network = nn.Linear(2, 2)
+    network.weight.data = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    zeros, again = InheritedZeros(Dense(0.0)), InheritedZeros(Dense(0.0))
+    module = SimpleNamespace(network=network)
+    zeros.setup(None, module, "fit")
+    zeros.on_fit_start(None, module)
+    network.weight.data[1, 1] = 0.0
+    again.load_state_dict(zeros.state_dict())
+    again.setup(None, module, "fit")
+    again.on_fit_start(None, module)
+    assert again.masks["weight"].tolist() == [[False, True], [True, True]]
+    network.weight.data[0, 0] = 1.0
+    with pytest.raises(RuntimeError, match="1 weights of weight that came as zeros are not zero"):
+        again.check()
 
 
 def test_methods_that_choose_their_own_masks_say_so(tuned, pretrained, tmp_path, caplog):

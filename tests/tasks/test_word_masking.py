@@ -71,6 +71,13 @@ def test_words_by_hand(tokenizer: Any) -> None:
     assert max(map(len, words.values())) > 1
 
 
+def test_the_rest_of_a_word_that_is_cut_is_a_word() -> None:
+    chunks = Chunks(BERT, [Document("bakobako so", ""), Document("to", "")], 5, True)
+    pieces = [BERT.convert_ids_to_tokens(chunk.ids.tolist())[1:-1] for chunk in chunks]
+    assert pieces == [["ba", "##ko", "##ba"], ["##ko", "so", "[SEP]"], ["to"]]
+    assert [chunk.words[1:-1].tolist() for chunk in chunks] == [[0, 0, 0], [0, 1, NO_WORD], [0]]
+
+
 @TOKENIZERS
 @given(
     st.lists(st.text("ab c,.\n", min_size=1, max_size=60).filter(str.strip), min_size=1, max_size=6),
