@@ -57,6 +57,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
         resume=run.checkpoint if run.interrupted else places.get("state"),
         stop_step=config.stop_step,
         checkpoint_every=config.checkpoint_every,
+        validations=config.validations,
         begin=begin,
     )
     module.save(run.model)

@@ -1,6 +1,7 @@
 """The best sparse checkpoint: one that is better but not yet sparse does not count."""
 
 import math
+import operator
 from pathlib import Path
 from typing import Any, final
 
@@ -11,24 +12,26 @@ from callbacks.sparsifier import Sparsifier
 
 @final
 class BestCheckpoint(Callback):
-    """Saves the state with the highest validation metric among those that have reached the target sparsity.
+    """Saves the state with the best validation metric among those that have reached the target sparsity.
 
     Args:
         path: the file.
-        monitor: name of the metric; higher is better.
+        monitor: name of the metric.
+        higher_is_better: whether that is so of this metric.
         sparsifier: says when the target is reached.
     """
 
-    def __init__(self, path: Path, monitor: str, sparsifier: Sparsifier) -> None:
+    def __init__(self, path: Path, monitor: str, higher_is_better: bool, sparsifier: Sparsifier) -> None:
         self.path = path
         self.monitor = monitor
+        self.better = operator.gt if higher_is_better else operator.lt
         self.sparsifier = sparsifier
         self.best: dict[str, float] | None = None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.sparsifier.settled:
             value = float(trainer.callback_metrics.get(self.monitor, math.nan))  # a correlation may not exist
-            if value > (-math.inf if self.best is None else self.best[self.monitor]):
+            if not math.isnan(value) and (self.best is None or self.better(value, self.best[self.monitor])):
                 self.best = {"step": trainer.global_step, self.monitor: value}
                 trainer.save_checkpoint(self.path)
 

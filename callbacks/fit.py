@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint_file import AtomicCheckpointIO, load
 from callbacks.flops import Flops
+from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.record import Record
@@ -39,6 +40,7 @@ def fit(
     resume: Path | str | None = None,
     stop_step: int | None = None,
     checkpoint_every: float = 30.0,
+    validations: int | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains for `module.steps` steps as one Lightning epoch, validating now and then, and evaluates on every split.
@@ -52,6 +54,7 @@ def fit(
         resume: checkpoint of the training state to go on from.
         stop_step: end training after this step of the schedule.
         checkpoint_every: seconds between two saves of the training state.
+        validations: how many there are in the run; None = ten, or fewer if they would cost more than the training.
         begin: called when everything that was asked for has been found possible and training begins.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -66,7 +69,14 @@ def fit(
     own = resume is None or Path(resume).is_relative_to(folder)
     if steps == 0 and weights is None and resume is None and subject.untrained:
         log.warning("nothing has been trained of %s: evaluated is what chance gave", ", ".join(subject.untrained))
-    record, flops = Record(sparsifier, begin, own), Flops(sparsifier, own)
+    # Whole steps, so that a validation never comes between two micro-batches of one.
+    interval = (
+        validation_interval(steps, subject.batch_size, subject.validation_examples)
+        if validations is None
+        else max(1, math.ceil(steps / validations))
+    )
+    zeros = InheritedZeros(sparsifier)
+    record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -74,7 +84,7 @@ def fit(
             built = trainer(
                 max_epochs=1,
                 max_steps=steps if stop_step is None else stop_step,
-                log_every_n_steps=max(1, min(LOG_EVERY, steps)),
+                log_every_n_steps=max(1, min(LOG_EVERY, steps, LOG_EVERY if validations is None else interval)),
                 num_sanity_val_steps=0,
                 use_distributed_sampler=False,
                 enable_checkpointing=False,
@@ -83,13 +93,18 @@ def fit(
                 plugins=[AtomicCheckpointIO()],
                 callbacks=[
                     sparsifier,
+                    zeros,
                     record,
                     flops,
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
-                    SparsityProgressBar(sparsifier),
+                    SparsityProgressBar(sparsifier, zeros),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
                     *(
-                        [BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, sparsifier)]
+                        [
+                            BestCheckpoint(
+                                checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier
+                            )
+                        ]
                         if stop_step is None
                         else []
                     ),
@@ -99,8 +114,6 @@ def fit(
             raise ValueError(
                 f"the trainer cannot be made ({error}); trainer=gpu needs a GPU, trainer=cpu does not"
             ) from error
-        # Whole steps, so that a validation never comes between two micro-batches of one.
-        interval = validation_interval(steps, subject.batch_size, subject.validation_examples)
         built.val_check_interval = interval * int(built.accumulate_grad_batches)
         with warnings.catch_warnings():
             if steps == 0:  # Lightning finds that odd; evaluating what a pruning leaves is not
@@ -120,7 +133,7 @@ def fit(
         for name, value in record.metrics.items():
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")
-        counts = sparsifier.ledger(module)
+        counts = sparsifier.ledger(module, zeros.masks)
         counts["trainable"] = trainable(subject.network, subject.head, counts)
         for line in counts["tensors"]:  # as in the saved model, where what a tuning has added is merged
             line["name"] = line["name"].replace(".base_layer.", ".")

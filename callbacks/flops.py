@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
+from callbacks.inherited_zeros import InheritedZeros
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import in_evaluation_mode, trained
 from sparsity.flops import Cost, measure
@@ -20,11 +21,13 @@ class Flops(Callback):
 
     Args:
         sparsifier: knows the densities of the weights, and of the gradients that a step takes.
+        zeros: knows those of weights out of its scope.
         own: whether a checkpoint that is gone on from is of the same run.
     """
 
-    def __init__(self, sparsifier: Sparsifier, own: bool) -> None:
+    def __init__(self, sparsifier: Sparsifier, zeros: InheritedZeros, own: bool) -> None:
         self.sparsifier = sparsifier
+        self.zeros = zeros
         self.own = own
         self.train = 0.0
         self._cost: Cost | None = None
@@ -46,10 +49,11 @@ class Flops(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         cost, (_, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
         step = trainer.global_step
-        gradients = {**self.sparsifier.gradient_densities(step), **_frozen(trained(pl_module).network)}
-        self.train += cost.step(sequences, length, self.sparsifier.densities, gradients)
+        dense = _frozen(trained(pl_module).network)
+        gradients = {**self.zeros.densities, **self.sparsifier.gradient_densities(step), **dense}
+        self.train += cost.step(sequences, length, self._densities, gradients)
         # Whatever batches are looked at, they are taken to be as large as this one. Before training all is dense.
-        densities = self.sparsifier.densities if step else None
+        densities = self._densities if step else None
         self.train += self.sparsifier.forward_passes(step) * cost.forward(sequences, length, densities)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -59,9 +63,13 @@ class Flops(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         cost, (examples, sequences, length) = self._measured(trainer, pl_module, batch), trained(pl_module).size(batch)
-        self._validation["sparse"] += cost.forward(sequences, length, self.sparsifier.densities)
+        self._validation["sparse"] += cost.forward(sequences, length, self._densities)
         self._validation["dense"] += cost.forward(sequences, length)
         self._validation["examples"] += examples
+
+    @property
+    def _densities(self) -> dict[str, float]:
+        return {**self.zeros.densities, **self.sparsifier.densities}
 
     def state_dict(self) -> dict[str, Any]:
         return {"train": self.train, "validation": self._validation}

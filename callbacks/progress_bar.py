@@ -6,6 +6,7 @@ from typing import final
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from callbacks.inherited_zeros import InheritedZeros
 from callbacks.sparsifier import Sparsifier
 
 
@@ -13,13 +14,14 @@ from callbacks.sparsifier import Sparsifier
 class SparsityProgressBar(TQDMProgressBar):
     """Shows loss, validation metric and sparsity; quiet where no terminal looks."""
 
-    def __init__(self, sparsifier: Sparsifier) -> None:
+    def __init__(self, sparsifier: Sparsifier, zeros: InheritedZeros) -> None:
         super().__init__(refresh_rate=10 if sys.stderr.isatty() else 0)
         self.sparsifier = sparsifier
+        self.zeros = zeros
 
     def get_metrics(
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return {**metrics, "sparsity": f"{self.sparsifier.sparsity:.2%}"}
+        return {**metrics, "sparsity": f"{self.sparsifier.sparsity or self.zeros.sparsity:.2%}"}

@@ -34,11 +34,16 @@ Plan = dict[int, float]
 class Sparsifier(Callback, ABC):
     """Keeps the weights of a scope masked and changes the masks when its plan says so.
 
+    Attributes:
+        keeps_zeros: whether weights out of scope that are zero in the beginning stay zero; see `InheritedZeros`.
+
     Args:
         budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
         scoring: evaluates scores.
         moments: what the optimizer remembers of dropped and newborn weights.
     """
+
+    keeps_zeros = True
 
     def __init__(self, budget: Budget | None, scoring: Scoring | None = None, moments: Moments | None = None) -> None:
         self.target = 0.0 if budget is None else budget.sparsity
@@ -71,13 +76,19 @@ class Sparsifier(Callback, ABC):
     def update(self, step: int, value: float) -> Masks:
         """Returns the masks that the plan's `value` at `step` leads to; gradients are those of the step, dense."""
 
-    def ledger(self, module: LightningModule) -> Ledger:
-        """The counts of the present masks, with each tensor's target where the distribution sets one."""
+    def ledger(self, module: LightningModule, inherited: Mapping[str, Tensor] | None = None) -> Ledger:
+        """The counts of the present masks, with each tensor's target where the distribution sets one.
+
+        Args:
+            inherited: masks of what is out of scope; without a budget they are the scope.
+        """
         if self._budget is None:
-            return ledger(trained(module).network, {}, self.target)
+            return ledger(trained(module).network, inherited or {}, self.target)
         shapes = {name: mask.shape for name, mask in self.masks.items()}
         targets = self._budget.targets(shapes) if self.tensors_keep_counts else {}
-        return ledger(trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets)
+        return ledger(
+            trained(module).network, self.masks, self._budget.sparsity_of_scope(self._numel), targets, inherited
+        )
 
     def looks_at_dense_gradient(self, step: int) -> bool:
         """Whether deciding the masks at a step takes the gradient of the weights that are zero."""

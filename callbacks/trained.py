@@ -15,7 +15,8 @@ class Trained(Protocol):
     head: names of those of its parameters that are above the encoder.
     steps: optimizer steps of the whole schedule.
     batch_size: examples per optimizer step.
-    monitor: name of the validation metric that says which checkpoint is best; higher is better.
+    monitor: name of the validation metric that says which checkpoint is best.
+    higher_is_better: whether that is so of this metric.
     validation_examples: how many examples a validation evaluates.
     tested: whether there are splits that only the final network is evaluated on.
     untrained: names of layers whose weights are new, drawn at random.
@@ -28,6 +29,9 @@ class Trained(Protocol):
     monitor: str
     tested: bool
     untrained: Sequence[str]
+
+    @property
+    def higher_is_better(self) -> bool: ...
 
     @property
     def validation_examples(self) -> int: ...

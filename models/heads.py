@@ -1,6 +1,9 @@
 """The small new network on top of a pretrained encoder: how its weights start and what it drops."""
 
-from torch import nn
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 
@@ -32,3 +35,18 @@ def set_dropout(network: PreTrainedModel, probability: float) -> None:
         for module in head.modules():
             if isinstance(module, nn.Dropout):
                 module.p = probability
+
+
+@contextmanager
+def only(network: PreTrainedModel, places: Tensor) -> Iterator[None]:
+    """Inside, the head sees the hidden states of these places only.
+
+    Args:
+        places: bool of shape (batch, tokens); what the head says has the shape (places, classes).
+    """
+    heads = [child for name, child in network.named_children() if name != network.base_model_prefix]
+    with ExitStack() as stack:
+        for head in heads:
+            hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][places], *inputs[1:]))
+            stack.callback(hook.remove)
+        yield

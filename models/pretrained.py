@@ -1,24 +1,20 @@
 """A pretrained BERT or RoBERTa from a local folder or the hub; whatever does not fit is refused in one sentence."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.heads import check_dropout, set_dropout
-from models.hub import offline_if_unreachable
+from models.reading import VOCABULARIES, fast_tokenizer, reading
 from models.saving import attach
 
 FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model")
-UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, SafetensorError)
 
 
 @final
@@ -64,12 +60,7 @@ class Pretrained:
         Raises:
             ValueError: it cannot be read, or has no vocabulary.
         """
-        with self._reading("tokenizer"):
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(self.name, use_fast=True)
-        # Without vocabulary files transformers silently makes a tokenizer that knows its special tokens only.
-        if len(tokenizer) <= len(tokenizer.all_special_ids):
-            raise ValueError(f"model '{self.name}' has a tokenizer without vocabulary; add {' or '.join(VOCABULARIES)}")
-        return tokenizer
+        return fast_tokenizer(self.name, self.local)
 
     def build(self, auto_class: Any, **config: Any) -> PreTrainedModel:
         """The network with the head of `auto_class`, one of transformers' AutoModelFor classes.
@@ -146,29 +137,8 @@ class Pretrained:
                     f" its config.json does not describe its weights"
                 )
 
-    @contextmanager
-    def _reading(self, part: str) -> Iterator[None]:
-        """Reads quietly and, where there is no network, at once; any failure becomes one sentence."""
-        verbosity = logging.get_verbosity()
-        bars = logging.is_progress_bar_enabled()
-        logging.set_verbosity_error()
-        if self.local:
-            logging.disable_progress_bar()
-        with nullcontext(False) if self.local else offline_if_unreachable() as offline:
-            try:
-                yield
-            except UNREADABLE as error:
-                if offline and isinstance(error, OSError):
-                    raise ValueError(
-                        f"model '{self.name}' is not in the local cache and the hub cannot be reached; connect, or pass"
-                        f" model.name=<local folder>"
-                    ) from error
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                raise ValueError(f"model '{self.name}': its {part} cannot be read ({reason})") from error
-            finally:
-                logging.set_verbosity(verbosity)
-                if bars:
-                    logging.enable_progress_bar()
+    def _reading(self, part: str) -> AbstractContextManager[None]:
+        return reading(self.name, self.local, part)
 
 
 def new_head(network: PreTrainedModel, missing: set[str]) -> list[nn.Module]:

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import WordPiece
 from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from models.heads import check_dropout
+from models.sizes import bert_sizes
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = """
@@ -51,23 +51,10 @@ class Tiny:
         dropout: float = 0.0,
         max_length: int = 64,
     ) -> None:
-        sizes = {"hidden_size": hidden_size, "layers": layers, "heads": heads, "intermediate_size": intermediate_size}
-        for key, size in {**sizes, "max_length": max_length}.items():
-            if size < 1:
-                raise ValueError(f"model.{key}={size} must be at least 1")
-        if hidden_size % heads:
-            raise ValueError(f"model.hidden_size={hidden_size} is not a multiple of model.heads={heads}")
-        check_dropout("model.dropout", dropout)
         self.name = name
         self.max_length = max_length
         self.sizes: dict[str, Any] = {
-            "hidden_size": hidden_size,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "intermediate_size": intermediate_size,
-            "hidden_dropout_prob": dropout,
-            "attention_probs_dropout_prob": dropout,
-            "max_position_embeddings": max_length,
+            **bert_sizes(hidden_size, layers, heads, intermediate_size, dropout, max_length),
             "initializer_range": 0.1,  # BERT's 0.02 leaves so narrow a network at chance
         }
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 HASHED = (
     *("task", "ood", "model", "method", "optim", "loss", "tuning", "trainer"),
-    *("seed", "batch_size", "steps", "epochs", "stop_step"),
+    *("seed", "batch_size", "steps", "epochs", "stop_step", "validations"),
 )
 PLACES = {"trainer": {"accelerator", "devices", "profiler"}}
 
@@ -37,9 +37,10 @@ def identity(config: DictConfig) -> str:
             if not os.path.isdir(os.path.expanduser(data_dir)):
                 raise FileNotFoundError(f"{key}.data_dir={data_dir} is not a folder")
             counted = _replace(counted, data_dir, folder_digest(os.path.expanduser(data_dir), resolved["root"]))
-    name = resolved["model"].get("name")
-    if name and os.path.isdir(os.path.expanduser(name)):
-        counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
+    for key in ("name", "tokenizer"):
+        name = resolved["model"].get(key)
+        if name and os.path.isdir(os.path.expanduser(name)):
+            counted = _replace(counted, name, folder_digest(os.path.expanduser(name)))
     counted["loss"] = _by_content(counted["loss"])
     text = json.dumps(_plain(counted), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

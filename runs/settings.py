@@ -25,6 +25,7 @@ class TaskSettings:
     data: Call
     module: Call
     data_dir: str | None = None
+    epochs: bool = True  # whether an epoch can be counted in its rows
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Settings:
     epochs: float | None
     stop_step: int | None
     checkpoint_every: float
+    validations: int | None
     root: str
 
 
@@ -76,6 +78,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda v: 0 < v < math.inf, "must be positive"),
     "stop_step": (lambda v: v >= 1, "must be at least 1"),
     "checkpoint_every": (lambda v: v >= 0, "must be at least 0 seconds"),
+    "validations": (lambda v: v >= 1, "must be at least 1"),
     "root": (lambda v: v != "", "must name a folder"),
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
     "trainer.accumulate_grad_batches": (lambda v: type(v) is int and v >= 1, "must be a whole number, at least 1"),
@@ -127,6 +130,8 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
             raise ValueError(f"{key}={value} {rule}")
     if (resolved["steps"] is None) == (resolved["epochs"] is None):
         raise ValueError("give either steps=<optimizer steps> or epochs=<passes over the training data>")
+    if resolved["epochs"] is not None and not resolved["task"].get("epochs", True):
+        raise ValueError(f"task={resolved['task']['name']} cuts its rows into examples: give steps instead of epochs")
     for key in sorted(resolved["trainer"].keys() & OURS_TO_SET):
         raise ValueError(f"trainer.{key} is not yours to set: {OURS_TO_SET[key]}")
     if resolved["trainer"].get("devices") not in (1, "1", None):

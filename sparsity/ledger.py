@@ -10,7 +10,11 @@ Ledger = dict[str, Any]
 
 
 def ledger(
-    network: nn.Module, masks: Mapping[str, Tensor], target: float, targets: Mapping[str, int | None] | None = None
+    network: nn.Module,
+    masks: Mapping[str, Tensor],
+    target: float,
+    targets: Mapping[str, int | None] | None = None,
+    inherited: Mapping[str, Tensor] | None = None,
 ) -> Ledger:
     """Returns the counts of a masked network, ready for JSON.
 
@@ -21,21 +25,24 @@ def ledger(
         masks: by parameter name.
         target: sparsity that the scope should have.
         targets: weights that each tensor should keep, by name; None where tensors share one count.
+        inherited: masks of tensors out of scope that came sparse; they count in "model" and are among "tensors".
 
     Returns:
         {"scope": {"numel", "kept", "sparsity", "target"}, "model": {"numel", "kept", "sparsity"},
         "tensors": [{"name", "shape", "numel", "kept", "sparsity", "target"}], "empty": names without a kept weight}.
     """
-    found, targets = counts(masks), targets or {}
+    everything, targets = {**masks, **(inherited or {})}, targets or {}
+    found = counts(everything)
     tensors = [
         {"name": name, "shape": list(mask.shape), **_line(mask.numel(), found[name]), "target": targets.get(name)}
-        for name, mask in masks.items()
+        for name, mask in everything.items()
     ]
-    numel, kept = sum(mask.numel() for mask in masks.values()), sum(found.values())
+    numel, kept = sum(mask.numel() for mask in masks.values()), sum(found[name] for name in masks)
+    zeros = sum(mask.numel() - found[name] for name, mask in everything.items())
     model = sum(parameter.numel() for parameter in network.parameters())
     return {
         "scope": {**_line(numel, kept), "target": target},
-        "model": _line(model, model - (numel - kept)),
+        "model": _line(model, model - zeros),
         "tensors": tensors,
         "empty": [name for name, kept in found.items() if kept == 0],
     }

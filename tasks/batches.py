@@ -16,6 +16,12 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # of a network, thos
 UNKNOWN = -100  # stands for a label that is not known; torch's cross-entropy passes over it
 
 Batch = dict[str, Tensor]
+Noise = Callable[[Batch, int | None], Batch]
+
+
+def unchanged(batch: Batch, step: int | None) -> Batch:
+    """The noise that is none."""
+    return batch
 
 
 @final
@@ -121,21 +127,28 @@ def evaluation_batches(lengths: Sequence[int], batch_size: int, rank: int = 0, w
 @final
 @dataclass(frozen=True)
 class Loader:
-    """Batches of examples in a given order; can be iterated again and again, and draws nothing at random.
+    """Batches of examples in a given order; can be iterated again and again, and is the same each time.
 
     `index` (batch,) of a batch says which examples they are.
+
+    Attributes:
+        noise: what is done to a batch of the optimizer step, which is None in evaluation. Whatever it draws is a
+            function of the examples and the step, so that runs resume and ranks agree.
     """
 
     examples: Sequence[Example]
     order: LengthGroupedBatches | Sequence[Sequence[int]]
     collate: Callable[[Sequence[Example]], Batch]
+    noise: Noise = unchanged
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.order:
-            yield self.collate([self.examples[index] for index in indices]) | {"index": torch.tensor(indices)}
+        training = self.order if isinstance(self.order, LengthGroupedBatches) else None
+        for number, indices in enumerate(self.order):
+            batch = self.collate([self.examples[index] for index in indices]) | {"index": torch.tensor(indices)}
+            yield self.noise(batch, None if training is None else (training.start + number) // training.accumulate)
 
     # The order already starts where the run goes on; these two tell Lightning that it may resume within an epoch.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, evaluation_batches
+from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, Noise, evaluation_batches, unchanged
 from tasks.recipe import Recipe
 
 
@@ -17,11 +17,13 @@ class Loading:
         examples: by split.
         collate: makes a batch of examples.
         recipe: says how large batches are and in which order training sees them.
+        noise: what is done to each batch; see `Loader`.
     """
 
     examples: Mapping[str, Sequence[Example]]
     collate: Callable[[Sequence[Example]], Batch]
     recipe: Recipe
+    noise: Noise = unchanged
 
     def training(self, steps: int, rank: int, world_size: int, step: int) -> Loader:
         """The training batches of a rank from an optimizer step on until there have been so many.
@@ -43,11 +45,13 @@ class Loading:
             world_size=world_size,
             start=step * self.recipe.accumulate,
         )
-        return Loader(self.examples["train"], order, self.collate)
+        return Loader(self.examples["train"], order, self.collate, self.noise)
 
     def evaluation(self, split: str, rank: int, world_size: int) -> Loader:
         """A rank's share of a split, each example once."""
         lengths = [example.length for example in self.examples[split]]
         # No more examples at once than in training, whose gradients need more memory than evaluation.
         size = max(1, self.recipe.batch_size // (self.recipe.accumulate * world_size))
-        return Loader(self.examples[split], evaluation_batches(lengths, size, rank, world_size), self.collate)
+        return Loader(
+            self.examples[split], evaluation_batches(lengths, size, rank, world_size), self.collate, self.noise
+        )

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from transformers import (
     get_constant_schedule_with_warmup,
     get_linear_schedule_with_warmup,
@@ -123,6 +123,61 @@ def rewinding(optimizer: Optimizer, steps: int, warmup: float, cycles: int, end:
         return 1 - (1 - end) * (progress % 1)
 
     return LambdaLR(optimizer, rate)
+
+
+def one_cycle(
+    optimizer: Optimizer,
+    steps: int,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+    base_momentum: float,
+    max_momentum: float,
+    anneal_strategy: str = "linear",
+) -> LRScheduler:
+    """One cycle (Smith & Topin 2017, arXiv 1708.07120): rises to the learning rate of the optimizer and falls far below
+    where it began, while the momentum, of Adam beta 1, falls and rises; torch's OneCycleLR.
+
+    Args:
+        pct_start: share of the steps that it rises.
+        div_factor: the peak divided by the first learning rate.
+        final_div_factor: the first learning rate divided by the last.
+
+    Raises:
+        ValueError: a phase has no step, or torch refuses an argument.
+    """
+    if steps == 0:
+        return LambdaLR(optimizer, lambda _: 1.0)  # nothing is trained
+    if not 1 < pct_start * steps < steps:
+        raise ValueError(
+            f"optim.schedule.pct_start={pct_start} must leave both phases of a cycle of {steps} steps more than one"
+            f" step; raise steps or move it towards 0.5"
+        )
+    return OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=steps,
+        pct_start=pct_start,
+        anneal_strategy=anneal_strategy,  # type: ignore[arg-type]
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        base_momentum=base_momentum,
+        max_momentum=max_momentum,
+    )
+
+
+def rising(optimizer: Optimizer, steps: int, start: float) -> LRScheduler:
+    """Rises linearly from the learning rate `start` at the first step to that of the optimizer at the last.
+
+    A range test (Smith 2015, arXiv 1506.01186, section 3.3): the loss says how high a learning rate may be.
+
+    Raises:
+        ValueError: `start` is not positive or not below the optimizer's learning rate.
+    """
+    (peak,) = {group["lr"] for group in optimizer.param_groups}
+    if not 0 < start < peak:
+        raise ValueError(f"optim.schedule.start={start} must be positive and below lr={peak}, where the test ends")
+    return LambdaLR(optimizer, lambda step: (start + (peak - start) * step / max(1, steps - 1)) / peak)
 
 
 def _warmup_steps(steps: int, warmup: float) -> int:

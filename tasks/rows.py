@@ -60,6 +60,15 @@ def answer(row: Question | Cloze, choices: int) -> int:
     return row.label
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text to be cut as its task likes, with a paragraph on each line."""
+
+    text: str
+    id: str
+
+
 def class_names(labels: Sequence[object]) -> list[str]:
     """The names of classes as text: a label 1 and a label "1" are the same.
 

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from models.blocks import head
 from models.flow import flow
 from models.saving import save
-from tasks.batches import INPUTS, Batch, Example, Loader
+from tasks.batches import INPUTS, Batch, Example, Loader, Noise, unchanged
 from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
@@ -54,6 +54,7 @@ class Task(LightningModule, ABC):
         metrics: measures of (predictions, labels), logged as <split>/<name> beside the loss; see `tasks.measures`.
         recipe: how it is trained.
         submission: split -> file of a benchmark's server that its predictions are also written to.
+        noise: what is done to each batch; see `Loader`.
 
     Raises:
         ValueError: a split that is needed is missing or empty, or tokenizer and network do not fit.
@@ -72,6 +73,7 @@ class Task(LightningModule, ABC):
         metrics: Mapping[str, Metric],
         recipe: Recipe,
         submission: Mapping[str, str] | None = None,
+        noise: Noise = unchanged,
     ) -> None:
         super().__init__()
         self.splits = splits(examples, recipe.steps)
@@ -92,9 +94,9 @@ class Task(LightningModule, ABC):
         self.steps, self.batch_size = recipe.steps, recipe.batch_size
         measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
         self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
-        self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best; higher is better
+        self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best
         self.said, self.submission = Predictions(), dict(submission or {})
-        self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe)
+        self.loading = Loading(self.examples, lambda part: collate(part, tokenizer.pad_token_id), recipe, noise)
 
     @abstractmethod
     def logits(self, scores: Tensor, batch: Batch) -> Tensor:
@@ -127,6 +129,7 @@ class Task(LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
         self.log("train/loss", loss.detach(), on_step=True, on_epoch=False, batch_size=len(batch["labels"]))
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -157,6 +160,12 @@ class Task(LightningModule, ABC):
             )
 
     @property
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether that is so of the metric `monitor`."""
+        return True
+
+    @property
     def validation_examples(self) -> int:
         """How many examples a validation evaluates."""
         return sum(len(self.examples[split]) for split in self.splits.validated)
@@ -164,7 +173,7 @@ class Task(LightningModule, ABC):
     def size(self, batch: Batch) -> tuple[int, int, int]:
         """Examples of a batch, sequences that they are, and tokens per sequence, padding included."""
         *sequences, length = batch["input_ids"].shape
-        return len(batch["labels"]), math.prod(sequences), length
+        return len(batch["index"]), math.prod(sequences), length
 
     def tokens(self, batch: Batch) -> Tensor:
         """Where a batch has tokens and not padding: bool, (sequences, tokens per sequence)."""

@@ -16,7 +16,11 @@ OPTIONS = sorted(
     )
     for path in (ROOT / "conf" / group).rglob("*.yaml")
 )
-ASKED_FOR = {"pretrained": ["model.name=x"]}  # what only users know
+SIZES = ["model.hidden_size=8", "model.layers=1", "model.heads=2", "model.intermediate_size=8", "model.max_length=8"]
+ASKED_FOR = {
+    "scratch": SIZES,
+    "pretrained": ["model.name=x"],
+}  # what only users know
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
 
 

@@ -99,6 +99,15 @@ def test_sets_of_another_distribution_count_by_content(tmp_path):
     assert identity(composed("task=rte")) != a
 
 
+def test_content_of_a_local_tokenizer_counts(tmp_path):
+    for name, text in {"a": "x", "b": "x", "c": "y"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vocab.txt").write_text(text)
+    ids = [run_id(composed("model=scratch_tiny", f"model.tokenizer={tmp_path / name}")) for name in "abc"]
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[0].startswith("little_world_qa-scratch_tiny-dense-s0-seed1-")
+
+
 def test_illegal_data_dir(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"ood.hans.data_dir=.*nowhere is not a folder"):
         identity(composed("task=rte", "ood=hans", f"ood.hans.data_dir={tmp_path / 'nowhere'}"))

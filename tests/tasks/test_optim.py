@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from tasks.optim import Optim, constant, linear, parameter_groups, polynomial, rewinding
+from tasks.optim import Optim, constant, linear, one_cycle, parameter_groups, polynomial, rewinding, rising
 
 
 def network() -> nn.Module:
@@ -108,3 +108,51 @@ def test_illegal_optimizer(wrong: dict[str, Any]) -> None:
 def test_illegal_nothing_to_train() -> None:
     with pytest.raises(ValueError, match="no parameter of the network is trainable"):
         parameter_groups(network().requires_grad_(False), False)
+
+
+ONE_CYCLE = {"div_factor": 25, "final_div_factor": 1e4, "base_momentum": 0.85, "max_momentum": 0.95}
+
+
+def test_one_cycle_by_hand() -> None:
+    optimizer, scheduler = Optim(partial(AdamW, lr=1.0), partial(one_cycle, pct_start=0.3, **ONE_CYCLE)).build(
+        network(), 101
+    )
+    found, betas = [], []
+    for _ in range(101):
+        found.append([group["lr"] for group in optimizer.param_groups])
+        betas.append(optimizer.param_groups[0]["betas"])
+        optimizer.step()
+        scheduler.step()
+    peak = 0.3 * 101 - 1  # as torch counts
+
+    def rate(step: int) -> float:
+        up, down = step / peak, (step - peak) / (100 - peak)
+        return 1 / 25 + up * (1 - 1 / 25) if step <= peak else 1 + down * (1 / 25 / 1e4 - 1)
+
+    assert [one for one, _ in found] == pytest.approx([rate(step) for step in range(101)])
+    assert all(one == two for one, two in found)
+    assert betas[0] == (0.95, 0.999)
+    assert min(beta for beta, _ in betas) == pytest.approx(0.85, abs=2e-3)
+    assert betas[100][0] == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(("steps", "share"), [(10, 0.1), (3, 0.3), (10, 1.0), (10, 0.0), (1, 0.3)])
+def test_illegal_cycle(steps: int, share: float) -> None:
+    with pytest.raises(ValueError, match=rf"pct_start={share} must leave both phases of a cycle of {steps} steps"):
+        one_cycle(torch.optim.SGD(network().parameters(), lr=1.0), steps, pct_start=share, **ONE_CYCLE)
+
+
+def test_one_cycle_of_nothing() -> None:
+    scheduler = one_cycle(torch.optim.SGD(network().parameters(), lr=1.0), 0, pct_start=0.3, **ONE_CYCLE)
+    assert scheduler.get_last_lr() == [1.0]
+
+
+def test_a_range_test_rises_to_the_learning_rate_at_its_last_step() -> None:
+    assert rates(partial(rising, start=0.1), 10)[:10] == pytest.approx([0.1 * step for step in range(1, 11)])
+    assert rates(partial(rising, start=0.1), 1)[0] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0, -1.0])
+def test_illegal_range(start: float) -> None:
+    with pytest.raises(ValueError, match=f"optim.schedule.start={start} must be positive and below lr=1.0"):
+        rising(torch.optim.SGD(network().parameters(), lr=1.0), 10, start=start)
