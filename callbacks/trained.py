@@ -27,11 +27,9 @@ class Trained(Protocol):
     steps: int
     batch_size: int
     monitor: str
+    higher_is_better: bool
     tested: bool
     untrained: Sequence[str]
-
-    @property
-    def higher_is_better(self) -> bool: ...
 
     @property
     def validation_examples(self) -> int: ...

@@ -1,7 +1,7 @@
 """Masked language modelling: which words are hidden in a text?"""
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
@@ -36,6 +36,9 @@ class MaskedLanguageModelling(Task):
         ValueError: the tokenizer has no mask token, or a number is out of range.
     """
 
+    predicts = False  # tokens, too many to keep
+    higher_is_better = False
+
     def __init__(
         self,
         data: Mapping[str, Sequence[Document]],
@@ -59,6 +62,7 @@ class MaskedLanguageModelling(Task):
             recipe=recipe,
             noise=WordMasking(share, tokenizer.mask_token_id, len(tokenizer), recipe.seed),
         )
+        self.monitor = "val/perplexity"
 
     def outputs(self, batch: Batch, network: PreTrainedModel | None = None, inside: bool = False) -> Outputs:
         # Scores of a whole vocabulary at every place would be most of the memory.
@@ -69,22 +73,16 @@ class MaskedLanguageModelling(Task):
         """Scores of the vocabulary, shape (masked tokens, vocabulary)."""
         return scores
 
-    @property
-    def monitor(self) -> str:
-        return "val/perplexity"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return False
-
     def on_validation_epoch_end(self) -> None:
-        for split in self.validated:
+        for split in self.splits.validated:
             self._log_perplexity(split)
 
     def on_test_epoch_end(self) -> None:
-        self._log_perplexity("test")
+        for split in self.splits.tested:
+            self._log_perplexity(split)
 
     def _log_perplexity(self, split: str) -> None:
         # The metric has been joined over ranks when it is computed: all have the same number.
-        perplexity = self.losses[split].compute().exp()
+        measures: Any = self.metrics[split]
+        perplexity = measures["loss"].compute().exp()
         self.log(f"{split}/perplexity", perplexity, prog_bar=split == "val", sync_dist=True)

@@ -56,9 +56,8 @@ class Measures(nn.ModuleDict):
         measures["loss"].update(losses.mean(), weight=len(labels))
         for name in self.names:
             measures[name].update(predictions, labels)
-        members = measures.membership[batch["index"]]
         for column, part in enumerate(self.parts):
-            inside = members[:, column]
+            inside = measures.membership[batch["index"], column]
             for name in self.names if inside.any() else ():  # torchmetrics takes no empty batches
                 measures[f"{name}_{part}"].update(predictions[inside], labels[inside])
 

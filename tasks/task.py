@@ -61,6 +61,7 @@ class Task(LightningModule, ABC):
     """
 
     predicts = True  # whether there is something to write of each row
+    higher_is_better = True  # of the metric that says which checkpoint is best
 
     def __init__(
         self,
@@ -158,12 +159,6 @@ class Task(LightningModule, ABC):
                 prog_bar=split == "val" and name in measures.names,
                 add_dataloader_idx=False,
             )
-
-    @property
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether that is so of the metric `monitor`."""
-        return True
 
     @property
     def validation_examples(self) -> int:
