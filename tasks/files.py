@@ -4,7 +4,6 @@ import csv as comma_separated
 import difflib
 import gzip
 import json
-import math
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -184,21 +183,6 @@ def label(record: Record, value: object, labels: Sequence[str]) -> int:
     if str(value) not in labels:
         raise ValueError(f"{record[0]}: unknown label '{value}'{near(value, labels)}")
     return list(labels).index(str(value))
-
-
-def number(record: Record, value: object) -> float:
-    """A finite number that a field holds, as such or as text.
-
-    Raises:
-        ValueError: it holds something else.
-    """
-    try:
-        found = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        found = math.nan
-    if not math.isfinite(found):
-        raise ValueError(f"{record[0]}: '{value}' is not a number")
-    return found
 
 
 def near(name: object, valid: Mapping[Any, Any] | Sequence[Any]) -> str:

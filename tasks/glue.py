@@ -1,5 +1,6 @@
 """Sentences and pairs with a class or a number, from GLUE's files, anyone's tables or JSON lines, or the hub."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -111,4 +112,19 @@ def _pair(
 
 
 def _label(record: files.Record, value: object, labels: Sequence[str] | None) -> int | float:
-    return files.number(record, value) if labels is None else files.label(record, value, labels)
+    return _number(record, value) if labels is None else files.label(record, value, labels)
+
+
+def _number(record: files.Record, value: object) -> float:
+    """A finite number that a field holds, as such or as text.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"{record[0]}: '{value}' is not a number")
+    return found

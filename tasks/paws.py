@@ -4,7 +4,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tasks import glue
+from tasks import files, glue
 from tasks.rows import Pair, class_names
 
 COLUMNS = {"first": "sentence1", "second": "sentence2", "label": "label", "id": "id"}
@@ -36,11 +36,13 @@ def read(
     negative = [index for index, name in enumerate(classes) if name == "0" or name.startswith("not")]
     if len(classes) != 2 or len(negative) != 1:
         raise ValueError(f"PAWS has the classes 0 and 1 (paraphrase), which task.module.labels={classes} do not tell")
+    for name in () if data_dir is None else names.values():
+        files.locate(data_dir, name)
     rows = glue.read(
         ["0", "1"],
         COLUMNS,
         data_dir,
-        names,
+        names=names,
         hub=hub,
         hub_config=hub_config,
         hub_splits={split: OF_HUB.get(split, split) for split in names},

@@ -41,7 +41,8 @@ def splits(examples: Mapping[str, Sequence[Example]], steps: int) -> Splits:
                 )
     if not examples.keys() - {"train"}:
         raise ValueError("the data of the task has nothing to evaluate: no rows in the split 'val' or another one")
-    labelled = {split: sum(row.label is not None for row in rows) for split, rows in examples.items()}
+    # A text is its own label.
+    labelled = {split: sum(getattr(row, "label", 0) is not None for row in rows) for split, rows in examples.items()}
     for split, count in labelled.items():
         if count == 0 and split in ("train", "val"):
             raise ValueError(f"the rows of the split '{split}' have no labels")

@@ -13,6 +13,9 @@ def read(data_dir: str | None = None, size: str = "xl", hub: str = "allenai/wino
     return {split: [two_choice(row) for row in rows] for split, rows in clozes(data_dir, size, hub).items()}
 
 
+SIZES = ("xs", "s", "m", "l", "xl")
+
+
 def clozes(data_dir: str | None = None, size: str = "xl", hub: str = "allenai/winogrande") -> dict[str, list[Cloze]]:
     """ "train" and "val"; the published test sentences have no answers.
 
@@ -25,6 +28,8 @@ def clozes(data_dir: str | None = None, size: str = "xl", hub: str = "allenai/wi
         FileNotFoundError: a file is missing.
         ValueError: a row is malformed, or the hub does not have the data set or cannot be reached.
     """
+    if size not in SIZES:
+        raise ValueError(f"task.data.size={size} is no training set{files.near(size, SIZES)}")
     return questions.read(
         form=cloze,
         names={"train": [f"train_{size}.jsonl"], "val": ["dev.jsonl"]},

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
 
 import train
 from tests.conftest import of_method
@@ -103,30 +102,3 @@ def test_illegal_sparsity_of_the_model(small, tmp_path):
     run = parts(small(*of_method("gmp", 0.9), "sparsity_of=model"))
     with pytest.raises(ValueError, match="the largest sparsity of the model that can be met is"):
         run.fit(tmp_path)
-
-
-@pytest.mark.parametrize("method", ["gmp", "rigl"])
-def test_a_tied_decoder_is_masked_with_its_embeddings(small, tmp_path, method):
-    run = parts(small(*of_method(method), "scope=encoder_and_embeddings"))
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    network = BertForMaskedLM(BertConfig(vocab_size=len(run.module.tokenizer), max_position_embeddings=64, **sizes))
-
-    def outputs(batch):  # predicting every token from the others
-        tokens = batch["input_ids"].flatten(0, -2)
-        return network(input_ids=tokens, labels=tokens)
-
-    def loss(batch):
-        return outputs(batch).loss
-
-    run.module.network, run.module.outputs, run.module.loss = network, outputs, loss
-    run.module.validation_step = run.module.test_step = lambda batch, batch_idx: None
-    run.module.training_step = lambda batch, batch_idx: loss(batch)
-    with pytest.raises(KeyError, match="val/accuracy"):  # it is no classifier, and was trained until it is validated
-        run.fit(tmp_path)
-    name = "bert.embeddings.word_embeddings.weight"
-    mask = run.sparsifier.masks[name]
-    decoder = network.cls.predictions.decoder.weight
-    assert decoder is network.bert.embeddings.word_embeddings.weight
-    assert int(mask.sum()) < mask.numel()
-    assert not decoder.detach()[~mask].any()
-    assert run.sparsifier.ledger(run.module)["model"]["numel"] == sum(p.numel() for p in network.parameters())

@@ -122,7 +122,7 @@ def test_the_size_of_winogrande_names_its_file(tmp_path: Path) -> None:
     write(tmp_path, {"train_xs.jsonl": jsonl(WINOGRANDE[:1]), "dev.jsonl": jsonl(WINOGRANDE)})
     read = data("winogrande", f"task.data_dir={tmp_path}", "task.data.size=xs")
     assert [len(read["train"]), len(read["val"])] == [1, 2]
-    with pytest.raises(Exception, match=r"neither train_sx.jsonl nor .*; it has train_xs.jsonl"):
+    with pytest.raises(Exception, match=r"task\.data\.size=sx is no training set; did you mean"):
         data("winogrande", f"task.data_dir={tmp_path}", "task.data.size=sx")
 
 
