@@ -160,11 +160,16 @@ def needs(config: DictConfig) -> Needs:
     """The configs of the runs that a run needs, by role.
 
     Raises:
-        ValueError: the start is not one for this config.
+        ValueError: the start is not one for this config, or its teacher has to be named.
     """
     found: Needs = instantiate(config.method.start).needs(config)
     if "teacher" in config.loss and config.loss.teacher is None:
-        found["teacher"] = _with(dense(config), **_own(config), tuning=_file("tuning", "full"), stop_step=None)
+        if config.tuning != _file("tuning", "full"):
+            raise ValueError(
+                f"loss.teacher=null would train all of a teacher with lr={config.lr}, which is that of what is tuned here;"
+                f" name the folder of a finished run, loss.teacher=<folder>"
+            )
+        found["teacher"] = _with(dense(config), **_own(config), stop_step=None)
     return found
 
 

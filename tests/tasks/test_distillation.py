@@ -139,6 +139,8 @@ def test_the_teacher_is_the_dense_run_of_the_task_and_is_trained_once() -> None:
         assert run_id(found["teacher"]) == plain
         assert run_id(found.get("weights", found["teacher"])) == plain
     assert "teacher" not in needs(composed("loss=distill", "loss.teacher=/somewhere"))
+    with pytest.raises(ValueError, match="name the folder of a finished run"):
+        needs(composed("loss=distill", "tuning=bitfit"))
 
 
 def test_another_teacher_is_another_run(taught, tmp_path) -> None:

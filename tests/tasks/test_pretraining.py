@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from transformers import AutoModelForMaskedLM
 
 from models.tiny import Tiny
 from tests.conftest import composed
 from tests.methods.building import parts
+from train import build
 
 SMALL = [
     *("model.hidden_size=16", "model.layers=2", "model.heads=2", "model.intermediate_size=32"),
@@ -48,7 +50,10 @@ def test_the_first_steps(size: str, tmp_path: Path) -> None:
     )
     (tmp_path / "text" / "train.txt").write_text(text)
     places = [f"model.tokenizer={tmp_path / 'tokenizer'}", f"task.data_dir={tmp_path / 'text'}"]
-    run = parts(composed(f"experiment=numenta_{size}", *SMALL, *places))
+    overrides = [f"experiment=numenta_{size}", *SMALL, *places, f"loss.teacher={tmp_path / 'teacher'}"]
+    build(composed(*overrides).model).build(AutoModelForMaskedLM).save_pretrained(tmp_path / "teacher")
+    Tiny().tokenizer().save_pretrained(tmp_path / "teacher")
+    run = parts(composed(*overrides))
     before = run.weights
     numbers = run.fit(tmp_path)
     sparsity = PUBLISHED[size][0]
