@@ -120,6 +120,10 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
     """
     settle_length(config, typed)
     settle_model(config)
+    if any(map(OmegaConf.is_dict, config.ood.values())) and "labels" not in config.task.module:
+        raise ValueError(
+            f"ood={','.join(config.ood)} needs a task with named classes; task={config.task.name} has none"
+        )
     resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     _check_keys(resolved, Settings, "")
     for key, (holds, rule) in RANGES.items():
@@ -178,11 +182,12 @@ def settle_length(config: DictConfig, typed: Sequence[str]) -> None:
 
 
 def settle_model(config: DictConfig) -> None:
-    """Lets the folder of a run stand for the model in it."""
-    name = OmegaConf.to_container(config.model).get("name")  # type: ignore[union-attr]  # missing where not yet given
-    folder = Path(str(name)).expanduser()
-    if (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists():
-        config.model.name = str(folder / "model")
+    """Lets the folder of a run stand for the model in it, also as a teacher."""
+    for node, key in ((config.model, "name"), (config.loss, "teacher")):
+        name = OmegaConf.to_container(node).get(key)  # type: ignore[union-attr]  # missing where not yet given
+        folder = Path(str(name)).expanduser()
+        if (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists():
+            node[key] = str(folder / "model")
 
 
 def training_steps(config: DictConfig, examples: int) -> int:

@@ -166,8 +166,8 @@ def needs(config: DictConfig) -> Needs:
     if "teacher" in config.loss and config.loss.teacher is None:
         if config.tuning != _file("tuning", "full"):
             raise ValueError(
-                f"loss.teacher=null would train all of a teacher with lr={config.lr}, which is that of what is tuned"
-                f" here; name the folder of a finished run, loss.teacher=<folder>"
+                "loss.teacher=null asks for tuning=full; with another tuning name the folder of a finished run,"
+                " loss.teacher=<folder>"
             )
         found["teacher"] = _with(dense(config), **_own(config), stop_step=None)
     return found

@@ -101,11 +101,17 @@ def learned(folder: str, network: PreTrainedModel) -> PreTrainedModel:
         ValueError: it has no such head, or other tokens or classes.
     """
     path = Path(folder).expanduser()
-    source = Pretrained(str(path / "model" if (path / "model").is_dir() else path))
-    teacher = source.complete(type(network))
-    for what, key in {"tokens": "vocab_size", "classes": "id2label"}.items():
-        if getattr(teacher.config, key) != getattr(network.config, key):
-            raise ValueError(f"loss.teacher={folder} has other {what} than the network that it is to teach")
+    try:
+        teacher = Pretrained(str(path / "model" if (path / "model").is_dir() else path)).complete(type(network))
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"loss.teacher={folder}: {error}") from error
+    ours, theirs = network.config, teacher.config
+    if theirs.vocab_size != ours.vocab_size:
+        raise ValueError(f"loss.teacher={folder} has {theirs.vocab_size} tokens and not {ours.vocab_size}")
+    named = [config.id2label for config in (ours, theirs) if config.id2label.get(0) != "LABEL_0"]
+    if theirs.num_labels != ours.num_labels or (len(named) == 2 and named[0] != named[1]):
+        names = " and not ".join(", ".join(config.id2label.values()) for config in (theirs, ours))
+        raise ValueError(f"loss.teacher={folder} has the classes {names}")
     return teacher
 
 

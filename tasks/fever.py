@@ -25,7 +25,7 @@ def read(labels: Sequence[str], data_dir: str, names: Mapping[str, str], repeat:
     if repeat < 1:
         raise ValueError(f"repeat={repeat} must be at least 1")
     classes = class_names(labels)
-    paths = {split: files.locate(data_dir, name) for split, name in names.items()}
+    paths = files.present(data_dir, names, files.of_set(names))
     rows = {
         split: [_pair(record, index, classes) for index, record in enumerate(files.jsonl(path))]
         for split, path in paths.items()

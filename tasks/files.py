@@ -58,6 +58,11 @@ def present(
     return found
 
 
+def of_set(names: Mapping[str, str]) -> Collection[str]:
+    """The splits that have to be there: of a set beside a task, which has no "val", all that are named."""
+    return () if "val" in names else names
+
+
 def records(path: Path, header: bool = True) -> Iterator[Record]:
     """Rows of a file: JSON lines or CSV where its name says so (`.jsonl`, `.json`, `.csv`), else tab-separated."""
     match path.name.removesuffix(".gz").rpartition(".")[2]:

@@ -31,10 +31,9 @@ def read(labels: Sequence[str], data_dir: str, names: Mapping[str, str] | None =
     others = [index for index in range(len(classes)) if index != entailed]
     others.sort(key=lambda index: classes[index] != "contradiction")
     right = ((entailed,), tuple(others))
-    return {
-        split: [_pair(record, right) for record in files.records(files.locate(data_dir, name))]
-        for split, name in (names or FILES).items()
-    }
+    chosen = names or FILES
+    paths = files.present(data_dir, chosen, files.of_set(chosen))
+    return {split: [_pair(record, right) for record in files.records(path)] for split, path in paths.items()}
 
 
 def _pair(record: files.Record, right: Sequence[tuple[int, ...]]) -> Pair:

@@ -37,11 +37,9 @@ class Loss(nn.Module, ABC):
 
     Attributes:
         inside: whether it looks at hidden states.
-        classes: whether it is one of probabilities of classes, which a regression does not have.
     """
 
     inside: bool = False
-    classes: bool = False
 
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
         """Takes note of the network that is trained and of the rows that it is trained on, before training.

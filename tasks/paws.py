@@ -36,8 +36,8 @@ def read(
     negative = [index for index, name in enumerate(classes) if name == "0" or name.startswith("not")]
     if len(classes) != 2 or len(negative) != 1:
         raise ValueError(f"PAWS has the classes 0 and 1 (paraphrase), which task.module.labels={classes} do not tell")
-    for name in () if data_dir is None else names.values():
-        files.locate(data_dir, name)
+    if data_dir is not None:
+        files.present(data_dir, names, files.of_set(names))
     rows = glue.read(
         ["0", "1"],
         COLUMNS,

@@ -79,6 +79,8 @@ def joined(parts: Sequence[Said]) -> Said:
 def write_jsonl(path: Path, rows: Sequence[Any], said: Said, name: Callable[[Any], object]) -> None:
     """Writes one object a line for each row: id, scores (float32), prediction and label, null where unknown.
 
+    Where further classes are right for a row, or it is in parts of the split, these are `also` and `parts`.
+
     Args:
         rows: the split's; each has an `id` and a `label`.
         name: what a class or number is called.
@@ -90,6 +92,8 @@ def write_jsonl(path: Path, rows: Sequence[Any], said: Said, name: Callable[[Any
             "scores": row,
             "prediction": name(prediction),
             "label": None if rows[index].label is None else name(rows[index].label),
+            **({"also": [name(label) for label in also]} if (also := getattr(rows[index], "also", ())) else {}),
+            **({"parts": list(parts)} if (parts := getattr(rows[index], "parts", ())) else {}),
         }
         for index, row, prediction in zip(said.index.tolist(), scores, said.predictions.tolist(), strict=True)
     )

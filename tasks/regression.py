@@ -32,7 +32,7 @@ class Regression(Task):
         submission: split -> file of a benchmark's server that its predictions are also written to.
 
     Raises:
-        ValueError: the loss is one of classes, or a row has a label beyond the scale.
+        ValueError: a row has a label beyond the scale.
     """
 
     def __init__(
@@ -46,8 +46,6 @@ class Regression(Task):
         metrics: Mapping[str, Metric] | None = None,
         submission: Mapping[str, str] | None = None,
     ) -> None:
-        if recipe.loss.classes:
-            raise ValueError(f"the loss {type(recipe.loss).__name__} is one of classes, which a regression has not")
         for row in (row for rows in data.values() for row in rows):
             if row.label is not None and not low <= row.label <= high:
                 raise ValueError(f"row {row.id} has label {row.label}; the scale goes from {low} to {high}")

@@ -36,14 +36,14 @@ def read(
         hub_documents: whether a row of it is a document, or a line as in a file.
 
     Raises:
-        FileNotFoundError: a file is missing.
+        FileNotFoundError: there is no text.
         ValueError: a split is empty, or is one line, or one document that would have to be parted; or the hub does not
             have the data set or cannot be reached.
     """
     if not 0 < val_share < 1:
         raise ValueError(f"task.data.val_share={val_share} must be above 0 and below 1")
     splits = _of_hub(hub, hub_config, hub_splits, hub_documents) if data_dir is None else _of_files(data_dir, names)
-    return splits if "val" in splits else _parted(splits, val_share)
+    return splits if "val" in splits or "train" not in splits else _parted(splits, val_share)
 
 
 def documents(lines: Iterable[tuple[str, str]], source: str) -> list[Document]:
@@ -81,9 +81,7 @@ def _of_files(data_dir: str, names: Mapping[str, str] | None) -> dict[str, list[
     stems = {path.name.removesuffix(".gz") for path in texts}
     if names is None and stems.isdisjoint(USUAL.values()) and texts:
         return {"train": documents((line for path in texts for line in _apart(path)), str(folder))}
-    # Without training text there is an error about train.txt.
-    chosen = names or {split: name for split, name in USUAL.items() if split == "train" or name in stems}
-    paths = {split: files.locate(data_dir, name) for split, name in chosen.items()}
+    paths = files.present(data_dir, names or USUAL)
     return {split: documents(files.lines(path), str(path)) for split, path in paths.items()}
 
 

@@ -222,7 +222,7 @@ def test_a_run_leaves_what_it_promises(small, method):
     config = small(*of_method(method))
     run = train.obtain(config)
     assert {path.name for path in run.folder.iterdir()} == {
-        "config.yaml", "result.json", "metrics.csv", "ledger.json", "checkpoints", "model",
+        "config.yaml", "result.json", "metrics.csv", "ledger.json", "checkpoints", "model", "predictions",
     }  # fmt: skip
     assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
     result = json.loads((run.folder / "result.json").read_text())

@@ -91,8 +91,7 @@ def test_illegal_text(tmp_path: Path, contents: dict[str, str], message: str) ->
 def test_illegal_folders(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"neither train.txt nor train.txt.gz in .*; it has no files"):
         texts.read(str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"neither train.txt nor train.txt.gz in .*; it has valid.txt"):
-        texts.read(written(tmp_path, valid="a\nb"))
+    assert texts.read(written(tmp_path, valid="a\nb")).keys() == {"val"}  # enough to evaluate
     with pytest.raises(FileNotFoundError, match="is not a folder"):
         texts.read(str(tmp_path / "nowhere"))
 
