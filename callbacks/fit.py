@@ -125,7 +125,10 @@ def fit(
                 if stop_step is None and not (record.steps == steps and sparsifier.settled):
                     raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
                 if subject.validation_examples and record.validated_at != record.steps:
+                    kept = built.loggers
+                    built.loggers = [] if record.logged_at == record.steps else kept  # else it would be logged twice
                     built.validate(module, verbose=False)
+                    built.loggers = kept
                 if subject.tested:
                     built.test(module, verbose=False)
             except SystemExit:  # what Lightning makes of SIGTERM, with exit code 0, and of Ctrl-C

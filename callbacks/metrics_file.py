@@ -27,7 +27,6 @@ class MetricsFile(Logger):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self._there: set[tuple[str, str]] = set()  # steps and names of what an interrupted run has left
 
     @property
     def name(self) -> str:
@@ -48,9 +47,7 @@ class MetricsFile(Logger):
             writer = csv.writer(file)
             if new:
                 writer.writerow(HEADER)
-            # The network of a resumed run may be evaluated once more where it was when the run was interrupted.
-            logged = (name for name in metrics if name != "epoch" and (str(step), name) not in self._there)
-            writer.writerows([step, name, repr(float(metrics[name]))] for name in logged)
+            writer.writerows([step, name, repr(float(value))] for name, value in metrics.items() if name != "epoch")
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
@@ -58,7 +55,6 @@ class MetricsFile(Logger):
         if self.path.exists():
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.reader(file) if len(row) == 3 and (row == HEADER or int(row[0]) < step)]
-            self._there = {(row[0], row[1]) for row in rows}
             partial = self.path.with_name(f".{self.path.name}.partial")
             with partial.open("w", newline="") as file:
                 csv.writer(file).writerows(rows)

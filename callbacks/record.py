@@ -27,6 +27,7 @@ class Record(Callback):
         self.seconds = 0.0
         self.steps = 0
         self.validated_at = -1  # by this process, which has to see what the final network says
+        self.logged_at = -1  # by this process or the one before
         self.batch_size = 0
         self.metrics: dict[str, float] = {}
         self._begun = False
@@ -60,7 +61,7 @@ class Record(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.monotonic()
-        self.validated_at = trainer.global_step
+        self.validated_at = self.logged_at = trainer.global_step
         self._collect(trainer)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,12 +78,13 @@ class Record(Callback):
     def state_dict(self) -> dict[str, Any]:
         self._pause()
         self._since = time.monotonic()
-        return {"seconds": self.seconds, "metrics": self.metrics}
+        return {"seconds": self.seconds, "validated_at": self.logged_at, "metrics": self.metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if not self.own:
             return
         self.seconds = state_dict["seconds"]
+        self.logged_at = state_dict["validated_at"]
         self.metrics = state_dict["metrics"]
 
     def _begin(self) -> None:
