@@ -14,9 +14,9 @@ from transformers import PreTrainedModel
 
 from tasks import bias_file, bias_model
 from tasks.batches import Batch
-from tasks.distillation import learned
 from tasks.losses import Loss, Outputs
 from tasks.rows import Pair, class_names
+from tasks.teacher import Teacher
 
 By = Callable[[PreTrainedModel], Outputs]
 
@@ -118,20 +118,13 @@ class ConfidenceRegularization(Debiasing):
     def __init__(self, teacher: str | None, bias_file: str | None = None) -> None:
         super().__init__(bias_file)
         self._folder = teacher
-        self._teacher: tuple[PreTrainedModel, ...] = ()  # in a tuple, so that it is no part of this module
 
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
-        if self._folder is None:
-            raise ValueError("loss.teacher is missing: name the folder of a finished run or of a model")
+        self._teacher = Teacher(self._folder, network)
         super().prepare(network, rows)
-        self._teacher = (learned(self._folder, network).requires_grad_(False).eval(),)
 
     def forward(self, outputs: Outputs, batch: Batch, by: By) -> Tensor:
-        (teacher,) = self._teacher
-        if teacher.device != outputs.logits.device:
-            teacher.to(outputs.logits.device)  # type: ignore[arg-type]
-        with torch.no_grad():
-            said = by(teacher).logits.log_softmax(-1)
+        said = self._teacher.says(by, outputs.logits.device).logits.log_softmax(-1)
         target = ((1 - self.known(outputs, batch))[:, None] * said).softmax(-1)
         return functional.cross_entropy(outputs.logits, target)
 

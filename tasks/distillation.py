@@ -1,7 +1,6 @@
 """Distillation: a teacher says what the trained network should say, and may show how it gets there."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -9,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from models.pretrained import Pretrained
 from tasks.batches import Batch
 from tasks.losses import Loss, Outputs
+from tasks.teacher import Teacher
 
 
 @final
@@ -55,7 +54,6 @@ class Distillation(Loss):
         self.hidden, self.attention = hidden, attention
         self.inside = hidden > 0 or attention > 0
         self._folder = teacher
-        self._networks: tuple[PreTrainedModel, ...] = ()  # in a tuple, so that they are no parts of this module
         self.projection: nn.Module = nn.Identity()
 
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
@@ -64,11 +62,9 @@ class Distillation(Loss):
         Raises:
             ValueError: there is none, or it speaks of other tokens or classes, or the two cannot be compared inside.
         """
-        if self._folder is None:
-            raise ValueError("loss.teacher is missing: name the folder of a finished run or of a model")
-        teacher = learned(self._folder, network)
-        self._networks = (network, teacher.requires_grad_(False).eval())
-        student, taught = network.config, teacher.config
+        self._teacher = Teacher(self._folder, network)
+        self._student = (network,)  # in a tuple, so that it is no part of this module
+        student, taught = network.config, self._teacher.network.config
         if self.hidden and taught.hidden_size != student.hidden_size:
             self.projection = nn.Linear(student.hidden_size, taught.hidden_size, bias=False)
         if self.attention and taught.num_attention_heads != student.num_attention_heads:
@@ -78,41 +74,17 @@ class Distillation(Loss):
             )
 
     def forward(self, outputs: Outputs, batch: Batch, by: Callable[[PreTrainedModel], Outputs]) -> Tensor:
-        student, teacher = self._networks
-        if teacher.device != outputs.logits.device:
-            teacher.to(outputs.logits.device)  # type: ignore[arg-type]
-        with torch.no_grad():
-            taught = by(teacher)
+        taught = self._teacher.says(by, outputs.logits.device)
         loss = self.share * soft(outputs.logits, taught.logits, self.temperature)
         if self.share < 1:
             loss = loss + (1 - self.share) * outputs.losses.mean()
         if self.hidden:
             loss = loss + self.hidden * states(outputs, taught, self.projection)
         if self.attention:
-            found = relations(student, outputs.hidden), relations(teacher, taught.hidden)
+            (student,) = self._student
+            found = relations(student, outputs.hidden), relations(self._teacher.network, taught.hidden)
             loss = loss + self.attention * sum(divergence(*pair, outputs.real) for pair in zip(*found, strict=True))
         return loss
-
-
-def learned(folder: str, network: PreTrainedModel) -> PreTrainedModel:
-    """Returns the network of a folder that is of the same kind as another one, with every weight as it was saved.
-
-    Raises:
-        ValueError: it has no such head, or other tokens or classes.
-    """
-    path = Path(folder).expanduser()
-    try:
-        teacher = Pretrained(str(path / "model" if (path / "model").is_dir() else path)).complete(type(network))
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"loss.teacher={folder}: {error}") from error
-    ours, theirs = network.config, teacher.config
-    if theirs.vocab_size != ours.vocab_size:
-        raise ValueError(f"loss.teacher={folder} has {theirs.vocab_size} tokens and not {ours.vocab_size}")
-    named = [config.id2label for config in (ours, theirs) if config.id2label.get(0) != "LABEL_0"]
-    if theirs.num_labels != ours.num_labels or (len(named) == 2 and named[0] != named[1]):
-        names = " and not ".join(", ".join(config.id2label.values()) for config in (theirs, ours))
-        raise ValueError(f"loss.teacher={folder} has the classes {names}")
-    return teacher
 
 
 def soft(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 import train
 from runs.identity import folder_digest, run_id
 from runs.start import needs
-from tasks.distillation import Distillation, divergence, learned, soft, states
+from tasks.distillation import Distillation, divergence, soft, states
 from tasks.losses import Outputs
+from tasks.teacher import learned
 from tests.conftest import composed, of_method
 from tests.methods.building import parts
 

@@ -1,0 +1,60 @@
+"""A network that is not trained and says what the one that is should say."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import final
+
+import torch
+from transformers import PreTrainedModel
+
+from models.pretrained import Pretrained
+from tasks.losses import Outputs
+
+
+@final
+class Teacher:
+    """The network of a finished run or of a model with a trained head, in evaluation mode.
+
+    It is no module, so that it is neither trained nor saved with a loss that holds it.
+
+    Args:
+        folder: of the run or model.
+        network: the one that it teaches, of the same kind.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: no folder is named, or its network has no such head, or other tokens or classes.
+    """
+
+    def __init__(self, folder: str | None, network: PreTrainedModel) -> None:
+        if folder is None:
+            raise ValueError("loss.teacher is missing: name the folder of a finished run or of a model")
+        self.network = learned(folder, network).requires_grad_(False).eval()
+
+    def says(self, by: Callable[[PreTrainedModel], Outputs], device: torch.device) -> Outputs:
+        """Returns what it says of a batch on a device; see `Loss.forward`."""
+        if self.network.device != device:
+            self.network.to(device)  # type: ignore[arg-type]
+        with torch.no_grad():
+            return by(self.network)
+
+
+def learned(folder: str, network: PreTrainedModel) -> PreTrainedModel:
+    """Returns the network of a folder that is of the same kind as another one, with every weight as it was saved.
+
+    Raises:
+        ValueError: it has no such head, or other tokens or classes.
+    """
+    path = Path(folder).expanduser()
+    try:
+        teacher = Pretrained(str(path / "model" if (path / "model").is_dir() else path)).complete(type(network))
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"loss.teacher={folder}: {error}") from error
+    ours, theirs = network.config, teacher.config
+    if theirs.vocab_size != ours.vocab_size:
+        raise ValueError(f"loss.teacher={folder} has {theirs.vocab_size} tokens and not {ours.vocab_size}")
+    named = [config.id2label for config in (ours, theirs) if config.id2label.get(0) != "LABEL_0"]
+    if theirs.num_labels != ours.num_labels or (len(named) == 2 and named[0] != named[1]):
+        names = " and not ".join(", ".join(config.id2label.values()) for config in (theirs, ours))
+        raise ValueError(f"loss.teacher={folder} has the classes {names}")
+    return teacher
