@@ -14,7 +14,7 @@ from runs.errors import sentences
 from runs.folder import Run
 from runs.settings import LESSONS, ROLES, check, training_steps
 from runs.start import needs
-from runs.sweeps import deferred
+from runs.sweeps import prepared
 
 build = partial(instantiate, _convert_="all")  # calls what a config node names, with plain containers
 
@@ -75,5 +75,5 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     with sentences():
-        sys.argv[1:] = deferred(sys.argv[1:])
+        sys.argv[1:] = prepared(sys.argv[1:])
         main()

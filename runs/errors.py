@@ -14,10 +14,11 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from runs.folder import TrainingError
 from runs.nearest import nearest
+from runs.process import TRACEBACKS, hold_lifeline
 from runs.settings import Settings
 
-TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 INTERRUPTED = 128 + signal.SIGINT
+WRONG = 2  # a command that cannot be carried out
 
 # What Hydra says of overrides that it cannot apply, and what the user wants to know.
 OF_HYDRA = {
@@ -33,8 +34,10 @@ OF_HYDRA = {
 def sentences() -> Iterator[None]:
     """Ends a wrong command with one sentence and exit code 2, a failed training with its traceback and 1.
 
-    Ctrl-C and SIGTERM end with a sentence and 130. With HYDRA_FULL_ERROR=1 every error shows its traceback.
+    Ctrl-C, SIGTERM and, of a job, the end of its sweep end with a sentence and 130. With HYDRA_FULL_ERROR=1 every error
+    shows its traceback.
     """
+    hold_lifeline()
     if TRACEBACKS:
         yield
         return
@@ -50,16 +53,11 @@ def sentences() -> Iterator[None]:
         sys.exit(INTERRUPTED)
     except Exception as error:
         print(f"error: {one_sentence(error)}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(WRONG)
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def original_environment() -> dict[str, str]:
-    """The environment as the user set it."""
-    return {name: value for name, value in os.environ.items() if TRACEBACKS or name != "HYDRA_FULL_ERROR"}
 
 
 def one_sentence(error: BaseException) -> str:

@@ -78,18 +78,7 @@ class Run:
         Raises:
             ValueError: the file is not a result.
         """
-        path = self.folder / "result.json"
-        if not path.exists():
-            return None
-        try:
-            result: dict[str, Any] = json.loads(path.read_text())
-            if result["status"] not in ("completed", "failed"):
-                raise ValueError
-            if result["status"] == "completed":
-                summary(result, self.folder)
-        except (ValueError, KeyError, TypeError, OSError):
-            raise ValueError(f"{path} is not a result; delete it to run this again") from None
-        return result
+        return written(self.folder)
 
     @property
     def summary(self) -> str:
@@ -113,10 +102,36 @@ class Run:
         """Whether a training state without a result is there to go on from."""
         return self.result is None and self.checkpoint.exists()
 
+    @property
+    def log(self) -> Path:
+        """What the run's process says, where it is one of a sweep."""
+        return Path(self.config.root) / ".sweep" / "logs" / f"{self.id}.log"
+
+    @property
+    def headline(self) -> str:
+        """The result in a few words: the metric that says which checkpoint is best, and the time."""
+        result = self.result or {}
+        name, value = next(iter(result["metrics"].items()))
+        return f"{name} {value:.4f}, {result['seconds']:.1f} s"
+
+    @property
+    def last_words(self) -> str:
+        """What a run that failed, or its process, said last."""
+        result = self.result
+        if result is not None and result["status"] == "failed":
+            return str(result["error"]).splitlines()[0]
+        lines = self.log.read_text(errors="replace").split("\n") if self.log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    @property
+    def locked(self) -> bool:
+        """Whether another process holds the run."""
+        return held(lock_file(Path(self.config.root), self.id))
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the run; another process that wants it waits. The lock goes with the process, however that dies."""
-        path = Path(self.config.root) / ".locks" / f"{self.id}.lock"
+        path = lock_file(Path(self.config.root), self.id)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -182,6 +197,43 @@ class Run:
         partial = path.with_name(f".{name}.partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
+
+
+def written(folder: Path) -> dict[str, Any] | None:
+    """Returns the result in a run's folder, or None where there is none yet.
+
+    Raises:
+        ValueError: the file is not a result.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result: dict[str, Any] = json.loads(path.read_text())
+        if result["status"] not in ("completed", "failed"):
+            raise ValueError
+        if result["status"] == "completed":
+            summary(result, folder)
+    except (ValueError, KeyError, TypeError, OSError):
+        raise ValueError(f"{path} is not a result; delete it to run this again") from None
+    return result
+
+
+def lock_file(root: Path, run_id: str) -> Path:
+    """The file whose lock is held by the process that trains a run."""
+    return root / ".locks" / f"{run_id}.lock"
+
+
+def held(file: Path) -> bool:
+    """Whether another process holds a lock."""
+    try:
+        with file.open() as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 @cache

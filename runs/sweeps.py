@@ -7,7 +7,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+MULTIRUN = {"-m", "--multirun"}
 EXPERIMENTS = Path(__file__).parent.parent / "conf" / "experiment"
+
+
+DRY = "--dry-run"
+
+
+def prepared(words: Sequence[str]) -> list[str]:
+    """Returns a command line as Hydra understands it; see `deferred`, and --dry-run is the launcher's business."""
+    if DRY in words:
+        more = [] if MULTIRUN & set(words) else ["-m"]
+        words = [*more, *(word for word in words if word != DRY), "hydra.launcher.dry_run=true"]
+    return deferred(words)
 
 
 def deferred(words: Sequence[str]) -> list[str]:
@@ -19,7 +31,7 @@ def deferred(words: Sequence[str]) -> list[str]:
     >>> deferred(["-m", "method=gmp,rigl", "method.sparsifier.schedule.every=2", "steps=9"])
     ['-m', 'method=gmp,rigl', 'method.sparsifier.schedule.every=choice(2)', 'steps=9']
     """
-    if not {"-m", "--multirun"} & set(words):
+    if not MULTIRUN & set(words):
         return list(words)
     swept = {word.partition("=")[0] for word in words if _is_sweep(word)} | _of_experiments(words)
     return [_choice(word) if word.partition(".")[0].lstrip("+") in swept else word for word in words]
