@@ -120,15 +120,15 @@ def test_sigterm_is_a_failure_while_the_final_model_is_evaluated_too(tmp_path):
 
 
 def test_a_job_that_ends_well_without_a_result_has_failed(tmp_path):
-    sabotage = "import os, sys\nif 'seed=2' in sys.argv: os._exit(0)\n"
+    sabotage = "import os, sys\nif '-seed2-' in sys.argv[-1]: os._exit(0)\n"
     arguments = ["-m", *SMALL, *of_method("magnitude_before"), "seed=2,3"]
     done = train(*arguments, folder=tmp_path, check=False, environment=injected(tmp_path / ".sabotage", sabotage))
     assert done.returncode != 0
-    assert "1 of 2 jobs completed" in done.stdout
+    assert "1 of 2 runs completed" in done.stdout
     message = done.stderr.splitlines()[-1]
-    assert "seed=2 " in message
+    assert "-seed2-" in message
     assert "(ended without a result)" in message
-    assert "seed=3" not in message
+    assert "-seed3-" not in message
     assert [result["seed"] for result in results(tmp_path).values()] == [3]
 
 

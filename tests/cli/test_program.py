@@ -62,10 +62,10 @@ def test_a_sweep_survives_its_jobs_and_runs_what_is_missing(tmp_path, monkeypatc
     # Imported by every Python that starts with it on its path: the jobs with seeds 2 and 3 fail while they train.
     (tmp_path / "sabotage" / "sitecustomize.py").write_text(
         "import os, sys\n"
-        "if 'seed=2' in sys.argv or 'seed=3' in sys.argv:\n"
+        "if '-seed2-' in sys.argv[-1] or '-seed3-' in sys.argv[-1]:\n"
         "    import lightning.pytorch as pl\n"
         "    def on_train_batch_end(self, *_):\n"
-        "        if 'seed=2' in sys.argv: raise MemoryError('injected')\n"
+        "        if '-seed2-' in sys.argv[-1]: raise MemoryError('injected')\n"
         "        os.kill(os.getpid(), 9)\n"
         "    pl.LightningModule.on_train_batch_end = on_train_batch_end\n"
     )
@@ -74,13 +74,14 @@ def test_a_sweep_survives_its_jobs_and_runs_what_is_missing(tmp_path, monkeypatc
         *arguments, folder=tmp_path / "outputs", check=False, environment={"PYTHONPATH": str(tmp_path / "sabotage")}
     )
     assert broken.returncode != 0
-    assert "2 of 4 jobs completed" in broken.stdout
-    assert "seed=2" in broken.stderr.splitlines()[-1]
+    assert "2 of 4 runs completed" in broken.stdout
+    assert "MemoryError: injected" in broken.stdout
+    assert "-seed2-" in broken.stderr.splitlines()[-1]
     assert "killed by signal 9" in broken.stderr.splitlines()[-1]
     states = {result["seed"]: result["status"] for result in results(tmp_path / "outputs").values()}
     assert states == {1: "completed", 2: "failed", 4: "completed"}
     mended = train(*arguments, folder=tmp_path / "outputs")
-    assert "4 of 4 jobs completed" in mended.stdout
+    assert "4 of 4 runs completed" in mended.stdout
     assert {result["status"] for result in results(tmp_path / "outputs").values()} == {"completed"}
 
 
@@ -127,7 +128,7 @@ def test_jobs_of_a_sweep_explain_themselves_in_one_sentence(tmp_path):
     done = train("-m", "model=pretrained", "model.name=/nowhere,/elsewhere", folder=tmp_path, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "error: model.name=/nowhere is not a folder" in done.stderr
+    assert "(exit code 2): error: model.name=/nowhere is not a folder" in done.stdout
     assert "(exit code 2)" in done.stderr.splitlines()[-1]
 
 
