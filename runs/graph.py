@@ -39,16 +39,20 @@ class Job:
         trainer = self.run.config.trainer
         return 0 if trainer.accelerator == "cpu" else int(trainer.devices)
 
+    @property
+    def file(self) -> Path:
+        """Where its whole config is written down."""
+        return Path(self.run.config.root).resolve() / ".sweep" / "jobs" / f"{self.run.id}.yaml"
+
     def command(self) -> list[str]:
-        """Writes the job's whole config down, and returns the command that trains it.
+        """Writes the config down, and returns the command that trains it.
 
         A run that others need cannot always be said in overrides: its config is that of another run with changes.
         """
-        folder = Path(self.run.config.root) / ".sweep" / "jobs"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         config = OmegaConf.to_container(self.run.config, resolve=False)
-        OmegaConf.save({**PLAIN, **config}, folder / f"{self.run.id}.yaml")  # type: ignore[dict-item]
-        return [sys.executable, str(PROGRAM), f"--config-path={folder.resolve()}", f"--config-name={self.run.id}"]
+        OmegaConf.save({**PLAIN, **config}, self.file)  # type: ignore[dict-item]
+        return [sys.executable, str(PROGRAM), f"--config-path={self.file.parent}", f"--config-name={self.file.stem}"]
 
 
 def graph(asked: Iterable[Run]) -> Graph:
@@ -75,11 +79,7 @@ def missing(whole: Graph, asked: Iterable[Run]) -> Graph:
         if name not in wanted and not whole[name].run.finished:
             wanted.add(name)
             pending += whole[name].needs
-    return {
-        name: Job(job.run, tuple(below for below in job.needs if below in wanted))
-        for name, job in whole.items()
-        if name in wanted
-    }
+    return {name: job for name, job in whole.items() if name in wanted}
 
 
 def closure(whole: Graph, run: Run) -> set[str]:

@@ -87,7 +87,7 @@ class Sweep:
             self._since[name] = time.monotonic()
             self.running[name] = self.waiting.pop(name)
             self.pool.start(job)
-            say(f"started   {name}")
+            say(f"{'queued' if self.pool.ordered else 'started':<9} {name}")
 
     def _settle(self, name: str, job: Job, ending: Ending) -> None:
         if job.run.finished:

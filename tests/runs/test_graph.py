@@ -57,12 +57,6 @@ def test_what_is_there_is_not_trained_nor_what_only_that_needs(asked):
     assert missing(whole, asked).keys() == {run.id for run in asked[2:]}
 
 
-def test_a_need_that_is_there_is_no_need(asked):
-    whole = graph(asked)
-    finish(next(iter(whole.values())).run)
-    assert missing(whole, asked)[asked[0].id].needs == ()
-
-
 def test_a_job_is_written_down_whole(asked):
     """What its command composes is the run's config, also where that was derived from another run's."""
     whole = graph(asked)
