@@ -1,4 +1,4 @@
-"""The launcher of Slurm, through submitit: every job is one of the cluster's, handed over when what it needs is there."""
+"""The launcher of Slurm, through submitit: a job is handed over to the cluster when what it needs is there."""
 
 import os
 import time
