@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
 
 from callbacks.best_checkpoint import BestCheckpoint
@@ -41,6 +41,7 @@ def fit(
     stop_step: int | None = None,
     checkpoint_every: float = 30.0,
     validations: int | None = None,
+    trial: Callback | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains for `module.steps` steps as one Lightning epoch, validating now and then, and evaluates on every split.
@@ -55,6 +56,7 @@ def fit(
         stop_step: end training after this step of the schedule.
         checkpoint_every: seconds between two saves of the training state.
         validations: how many there are in the run; None = ten, or fewer if they would cost more than the training.
+        trial: tells a search how the run does, if it is one of its trials.
         begin: called when everything that was asked for has been found possible and training begins.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -98,6 +100,7 @@ def fit(
                     flops,
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier, zeros),
+                    *([] if trial is None else [trial]),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
                     *(
                         [

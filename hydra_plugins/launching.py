@@ -43,7 +43,7 @@ class SweepLauncher(Launcher, ABC):
         """Returns the place where jobs run."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        asked = [Run(self._config(list(overrides))) for overrides in job_overrides]  # all, before the first is trained
+        asked = [Run(self.composed(overrides)) for overrides in job_overrides]  # all, before the first is trained
         whole = graph(asked)
         if self.dry_run:
             print(forecast(whole, asked))
@@ -64,8 +64,13 @@ class SweepLauncher(Launcher, ABC):
         if sweep.failed:
             raise failures(sweep.failed)
 
-    def _config(self, overrides: list[str]) -> DictConfig:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+    def composed(self, overrides: Sequence[str]) -> DictConfig:
+        """Returns the checked config of a job.
+
+        Raises:
+            ValueError: it is wrong.
+        """
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
         with open_dict(config):
             del config["hydra"]
         OmegaConf.set_struct(config, True)

@@ -72,6 +72,12 @@ class RayPool(Pool):
         self._tasks: dict[str, Any] = {}  # the latest of each job
         self._running: set[str] = set()
 
+    @property
+    def capacity(self) -> int:
+        have = [node["Resources"] for node in self.nodes]
+        slots = [int(each.get("GPU", 0)) * self.per_device for each in have]
+        return sum(slots) or sum(int(each.get("CPU", 0)) // self.cpus for each in have)
+
     def fit(self, job: Job) -> None:
         if job.devices > self.devices > 0:
             raise ValueError(f"trainer.devices={job.devices}, but no node of the cluster has more than {self.devices}")

@@ -74,6 +74,10 @@ class SlurmPool(Pool):
         self._ranks = cluster == "slurm"  # whether the cluster starts a process for each accelerator
         self._running: dict[str, Any] = {}
 
+    @property
+    def capacity(self) -> int | None:
+        return self.at_once
+
     def fit(self, job: Job) -> None:
         """Slurm itself refuses what it will never have."""
 

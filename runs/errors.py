@@ -19,6 +19,7 @@ from runs.settings import Settings
 
 INTERRUPTED = 128 + signal.SIGINT
 WRONG = 2  # a command that cannot be carried out
+ON_PURPOSE = 3  # a training that something decided to end
 
 # What Hydra says of overrides that it cannot apply, and what the user wants to know.
 OF_HYDRA = {
@@ -46,6 +47,9 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except TrainingError as failure:
+        if getattr(failure.__cause__, "on_purpose", False):
+            print(failure, file=sys.stderr)
+            sys.exit(ON_PURPOSE)
         traceback.print_exception(failure.__cause__)
         sys.exit(str(failure))
     except KeyboardInterrupt:

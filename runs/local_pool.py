@@ -34,6 +34,10 @@ class LocalPool(Pool):
         self.at_once = at_once or max(1, len(self.devices) * per_device)
         self._running: dict[str, tuple[subprocess.Popen[bytes], list[str]]] = {}
 
+    @property
+    def capacity(self) -> int:
+        return self.at_once
+
     def fit(self, job: Job) -> None:
         if self.devices and job.devices > len(self.devices):
             raise ValueError(f"trainer.devices={job.devices}, but this machine has {len(self.devices)}")

@@ -33,6 +33,11 @@ class Pool(ABC):
 
     ordered = False  # whether it starts a job by itself once those that it needs have ended
 
+    @property
+    @abstractmethod
+    def capacity(self) -> int | None:
+        """How many jobs of one accelerator it runs at once, if it knows."""
+
     @abstractmethod
     def fit(self, job: Job) -> None:
         """Raises ValueError if there will never be room for a job."""

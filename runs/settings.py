@@ -67,6 +67,7 @@ class Settings:
     checkpoint_every: float
     validations: int | None
     root: str
+    trial: Call | None
 
 
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {

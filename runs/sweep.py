@@ -4,7 +4,7 @@ import sys
 import time
 from typing import final
 
-from runs.errors import WRONG
+from runs.errors import ON_PURPOSE, WRONG
 from runs.graph import Graph, Job
 from runs.pool import Ending, Pool
 
@@ -45,6 +45,8 @@ class Sweep:
         """
         for job in jobs.values():
             self.pool.fit(job)
+        for name in jobs:
+            self.failed.pop(name, None)
         self.waiting |= {name: job for name, job in jobs.items() if name not in self.running}
 
     @property
@@ -99,7 +101,7 @@ class Sweep:
             self._losses[name] = self._losses.get(name, 0) + 1
             self.waiting[name] = job
             say(f"again     {name} ({ending})")
-        elif ending.code != WRONG and self._tries.get(name, 0) < self.retries:
+        elif ending.code not in (WRONG, ON_PURPOSE) and self._tries.get(name, 0) < self.retries:
             self._tries[name] = self._tries.get(name, 0) + 1
             self.waiting[name] = job
             say(f"again     {name} ({ending}, retry {self._tries[name]} of {self.retries})")
@@ -111,7 +113,8 @@ class Sweep:
         if failure:
             self.failed[name] = failure
             said = job.run.last_words
-            say(f"failed    {name} ({failure})" + (f": {said}" if said else ""))
+            word = "ended" if failure == str(Ending(ON_PURPOSE)) else "failed"
+            say(f"{word:<9} {name} ({failure})" + (f": {said}" if said else ""))
         else:
             self.done.append(name)
             say(f"done      {name}  {job.run.headline}")

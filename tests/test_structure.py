@@ -12,11 +12,11 @@ from tests.conftest import METHODS, ROOT
 OURS = {"callbacks", "hydra_plugins", "models", "runs", "sparsity", "tasks"}
 MAY_IMPORT = {
     "sparsity": {"torch"},
-    "callbacks": {"sparsity", "torch", "lightning", "wandb"},
+    "callbacks": {"sparsity", "torch", "lightning", "wandb", "optuna"},
     "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
     "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"},
     "runs": {"omegaconf", "hydra"},
-    "hydra_plugins": {"runs", "omegaconf", "hydra", "ray", "submitit"},
+    "hydra_plugins": {"runs", "omegaconf", "hydra", "ray", "submitit", "optuna"},
 }
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 

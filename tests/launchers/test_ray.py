@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray")
-
 from hydra_plugins.ray_cluster import RayPool, execute
 from runs.local_pool import LocalPool
 from runs.parcel import pack, unpack

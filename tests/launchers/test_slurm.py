@@ -2,8 +2,6 @@
 
 import pytest
 
-pytest.importorskip("submitit")
-
 from hydra_plugins.slurm import SlurmPool
 from runs.sweep import Sweep
 from tests.runs.pools import graph_of, scripted, seen, tries
