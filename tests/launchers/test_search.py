@@ -75,7 +75,11 @@ def storage(folder):
 
 def study(folder, *directions):
     return optuna.create_study(
-        study_name="s", storage=storage(folder), directions=directions or ("maximize",), load_if_exists=True
+        study_name="s",
+        storage=storage(folder),
+        sampler=optuna.samplers.BruteForceSampler(seed=1),  # no value twice
+        directions=directions or ("maximize",),
+        load_if_exists=True,
     )
 
 
