@@ -12,7 +12,6 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from hydra_plugins.launching import SweepLauncher
 from hydra_plugins.search import Search
 from hydra_plugins.search_space import search_space
 from runs.folder import Run
@@ -64,6 +63,8 @@ class Optuna(Sweeper):
         self.objectives, self.storage, self.sampler, self.pruner = dict(objectives), storage, sampler, pruner
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra_plugins.launching import SweepLauncher  # not before, as Hydra loads each plugin once more
+
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )

@@ -40,7 +40,7 @@ class Ray(SweepLauncher):
         self.per_device = per_device
         self.cpus = cpus
 
-    def pool(self) -> Pool:
+    def pool(self) -> "RayPool":
         return RayPool(self.address, self.per_device, self.cpus)
 
 
@@ -93,11 +93,8 @@ class RayPool(Pool):
         carried = None if self._sees(root) else job.file.read_text()
         there = {name: (Ending(), pack(root / name) if carried else b"") for name in job.needs}
         needs = [self._tasks.get(name, there[name]) for name in job.needs]
-        wanted = job.devices if self.devices else 0
         # Whether a job is tried again is the sweep's business.
-        task = self.ray.remote(execute).options(
-            max_retries=0, num_cpus=self.cpus, num_gpus=1 / self.per_device if wanted == 1 else wanted
-        )
+        task = self.ray.remote(execute).options(max_retries=0, num_cpus=self.cpus, num_gpus=self.share(job))
         self._jobs[job.run.id] = job
         self._tasks[job.run.id] = task.remote(os.getcwd(), command, job.file, job.run.log, root, carried, *needs)
         self._running.add(job.run.id)
@@ -118,6 +115,11 @@ class RayPool(Pool):
         while any(self._jobs[name].run.locked for name in self._running) and time.monotonic() < deadline:
             time.sleep(TICK)
         self.ray.shutdown()
+
+    def share(self, job: Job) -> float:
+        """Accelerators of a job, or the part of one."""
+        wanted = job.devices if self.devices else 0
+        return 1 / self.per_device if wanted == 1 else wanted
 
     def _most(self, resource: str) -> int:
         """What a node has of something, at most: a job is not spread over nodes."""

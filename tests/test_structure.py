@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
     "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"},
     "runs": {"omegaconf", "hydra"},
-    "hydra_plugins": {"runs", "omegaconf", "hydra", "ray", "submitit", "optuna"},
+    "hydra_plugins": {"runs", "omegaconf", "hydra", "ray", "submitit", "optuna", "pandas"},
 }
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
