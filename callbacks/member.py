@@ -60,8 +60,8 @@ class Member(Callback):
 def set_lr(schedule: LambdaLR, lr: float) -> None:
     """Has a schedule go on from the step it is at, as if its optimizer had begun with another learning rate."""
     groups = schedule.optimizer.param_groups
-    for group, base in zip(groups, schedule.base_lrs, strict=True):
-        group["initial_lr"], group["lr"] = lr, lr * group["lr"] / base
+    for group, factor in zip(groups, schedule.lr_lambdas, strict=True):
+        group["initial_lr"], group["lr"] = lr, lr * factor(schedule.last_epoch)
     schedule.base_lrs = [lr] * len(groups)
     schedule._last_lr = [group["lr"] for group in groups]
 
