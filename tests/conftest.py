@@ -1,7 +1,7 @@
 """What the tests share: composed configs of runs that take a second."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +9,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks of a second's training
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
 from omegaconf import DictConfig
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +38,19 @@ def composed(*overrides: str) -> DictConfig:
 def plain(method: str) -> DictConfig:
     """The config of a method; composing takes longer than training a few steps."""
     return composed(f"method={method}")
+
+
+def first_job(words: Sequence[str]) -> list[str]:
+    """The overrides of the first job that a command line, which may be that of a sweep, comes to."""
+    found = []
+    for override in OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-")]):
+        if isinstance(value := override.value(), IntervalSweep):
+            found.append(f"{override.key_or_group}={value.start}")
+        elif override.is_sweep_override():
+            found.append(f"{override.key_or_group}={next(override.sweep_string_iterator())}")
+        else:
+            found.append(str(override.input_line))
+    return found
 
 
 def of_method(method: str, sparsity: float = 0.6) -> list[str]:

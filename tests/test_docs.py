@@ -7,7 +7,7 @@ import pytest
 
 from docs.presets import FILE, row, table
 from runs.settings import check
-from tests.conftest import METHODS, ROOT, composed
+from tests.conftest import METHODS, ROOT, composed, first_job
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)[^)]*\)")
@@ -58,7 +58,7 @@ def test_commands_compose():
     commands = re.findall(r"^python train\.py (.*)$", text, re.MULTILINE)
     assert commands
     for command in commands:
-        overrides = shlex.split(command, comments=True)
+        overrides = first_job(shlex.split(command, comments=True))
         check(composed(*overrides), overrides)
 
 

@@ -7,10 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runs.settings import check
-from tests.conftest import ROOT, SMALL, composed
+from tests.conftest import ROOT, SMALL, composed, first_job
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -18,17 +17,9 @@ COMMANDS = [
 ]
 
 
-def first_choices(overrides):
-    """The overrides of the first job of a sweep."""
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    return [
-        f"{o.key_or_group}={next(o.sweep_string_iterator())}" if o.is_sweep_override() else o.input_line for o in parsed
-    ]
-
-
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_commands_compose(command):
-    overrides = first_choices([word for word in command if not word.startswith("-")])
+    overrides = first_job(command)
     check(composed(*overrides), overrides)
 
 
