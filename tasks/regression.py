@@ -48,9 +48,12 @@ class Regression(Task):
         metrics: Mapping[str, Metric] | None = None,
         submission: Mapping[str, str] | None = None,
     ) -> None:
-        for row in (row for rows in data.values() for row in rows):
+        for split, row in ((split, row) for split, rows in data.items() for row in rows):
             if row.label is not None and not low <= row.label <= high:
-                raise ValueError(f"row {row.id} has label {row.label}; the scale goes from {low} to {high}")
+                raise ValueError(
+                    f"row {row.id} of the split '{split}' has label {row.label}; the scale of task.module.low and high"
+                    f" goes from {low} to {high}"
+                )
         network = model.build(AutoModelForSequenceClassification, num_labels=1, problem_type="regression")
         tokenizer = model.tokenizer()
         length = room(network, max_length)

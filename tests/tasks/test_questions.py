@@ -72,7 +72,13 @@ ORIGINALS: dict[str, list[dict[str, str]]] = {
             "train-labels.lst": "0\n1",
             "dev.jsonl": jsonl(PIQA),
             "dev-labels.lst": "0\r\n1\r\n",
-        }
+        },
+        {
+            "train.jsonl": jsonl(PIQA),
+            "train-labels.lst": "0\n1",
+            "valid.jsonl": jsonl(PIQA),
+            "valid-labels.lst": "0\n1\n",
+        },
     ],
     "siqa": [
         {"train.jsonl": jsonl(SIQA), "train-labels.lst": "3\n", "dev.jsonl": jsonl(SIQA), "dev-labels.lst": "3\n"}

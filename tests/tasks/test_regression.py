@@ -76,7 +76,7 @@ def test_a_submission_is_within_the_scale(value: float, text: str) -> None:
 
 
 def test_illegal_label() -> None:
-    with pytest.raises(ValueError, match=r"row 5 has label 6\.0; the scale goes from 0 to 5"):
+    with pytest.raises(ValueError, match=r"row 5 of the split 'train' has label 6\.0; the scale .* goes from 0 to 5"):
         regression(data={"train": rows(6, 1.0), "val": rows(6)})
 
 
