@@ -137,7 +137,8 @@ def fit(
             except SystemExit:  # what Lightning makes of SIGTERM, with exit code 0, and of Ctrl-C
                 raise KeyboardInterrupt from None
         for name, value in record.metrics.items():
-            if not math.isfinite(value):
+            # A metric may be undefined, as the correlation with what is constant; a loss never is.
+            if math.isinf(value) or (math.isnan(value) and name.endswith("/loss")):
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module, zeros.masks)
         counts["trainable"] = trainable(subject.network, subject.head, counts)

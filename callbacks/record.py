@@ -1,5 +1,6 @@
 """What a run came to: metrics, sparsity, steps and time."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, final
@@ -34,7 +35,10 @@ class Record(Callback):
         self._since: float | None = None
 
     def result(self, ledger: dict[str, Any]) -> dict[str, Any]:
-        """Returns the part of the result that training decides; `ledger` is that of the final masks."""
+        """Returns the part of the result that training decides; `ledger` is that of the final masks.
+
+        A metric that is undefined, as the correlation with what is constant, is None.
+        """
         rate = self.steps * self.batch_size / self.seconds if self.seconds else 0.0
         return {
             "sparsity": {
@@ -45,7 +49,7 @@ class Record(Callback):
             **self.sparsifier.numbers,
             "trainable": ledger["trainable"],
             "empty_tensors": ledger["empty"],
-            "metrics": self.metrics,
+            "metrics": {name: None if math.isnan(value) else value for name, value in self.metrics.items()},
             "steps": self.steps,
             "examples_per_second": rate,
             "seconds": self.seconds,

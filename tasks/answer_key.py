@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from string import ascii_uppercase
 
-from tasks import files
+from tasks import files, questions
 from tasks.rows import Question
 
 
@@ -23,7 +23,7 @@ def from_file(record: files.Record) -> Question:
         files.field(question, "stem", str),
         [files.field(choice, "label", str) for choice in choices],
         [files.field(choice, "text", str) for choice in choices],
-        files.field(record, "answerKey", str),
+        "answerKey",
         files.field(record, "id", str),
     )
 
@@ -45,8 +45,8 @@ def from_table(record: files.Record) -> Question:
             break
     if texts[0]:
         raise ValueError(f"{record[0]}: the choices are not of the form '(A) ... (B) ...'")
-    stem, key, id = (files.field(record, name, str) for name in ("Question Stem", "Answer Key", "ID"))
-    return _question(record, stem, ascii_uppercase[: len(texts) - 1], texts[1:], key, id)
+    stem, id = (files.field(record, name, str) for name in ("Question Stem", "ID"))
+    return _question(record, stem, ascii_uppercase[: len(texts) - 1], texts[1:], "Answer Key", id)
 
 
 def from_hub(record: files.Record, stem: str = "question") -> Question:
@@ -64,7 +64,7 @@ def from_hub(record: files.Record, stem: str = "question") -> Question:
         files.field(record, stem, str),
         files.field(choices, "label", list),
         files.field(choices, "text", list),
-        files.field(record, "answerKey", str),
+        "answerKey",
         files.field(record, "id", str),
     )
 
@@ -79,4 +79,4 @@ def _question(
     for index, label in enumerate(labels):
         if label in labels[:index]:
             raise ValueError(f"{record[0]}: two choices have the label '{label}'")
-    return Question(text, tuple(choices), files.label(record, key, labels), id)
+    return Question(text, tuple(choices), questions.chosen(record, key, labels), id)

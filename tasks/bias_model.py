@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+import joblib
 import numpy as np
+import sklearn
+from huggingface_hub import cached_assets_path
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -12,6 +16,7 @@ from sklearn.model_selection import KFold
 from tasks.rows import Pair
 
 FOLDS = 5
+LARGE = 10_000  # rows from which on the fit takes so long that what came of it is kept
 SMALLEST = 1e-3  # probability that is shared out among the classes, so that none is ruled out
 WORD = re.compile(r"\w+")
 
@@ -25,6 +30,8 @@ def predictions(rows: Sequence[Pair], classes: int) -> np.ndarray:
 
     Overlap is that of Clark et al. 2019 (arXiv 1909.03683) and SRNets (arXiv 2210.05211) without their word vectors.
 
+    What many rows lead to is kept in the cache of Hugging Face (HF_HOME), by their content: runs of a sweep share it.
+
     Raises:
         ValueError: there are fewer rows than folds, or the rows that a fold leaves have a single label.
     """
@@ -32,11 +39,28 @@ def predictions(rows: Sequence[Pair], classes: int) -> np.ndarray:
         raise ValueError(
             f"a bias-only model needs at least {FOLDS} training rows, not {len(rows)}; give loss.bias_file"
         )
+    if len(rows) < LARGE:
+        return _fitted(rows, classes)
+    content = [(row.first, row.second, row.label) for row in rows]
+    key = joblib.hash([content, Path(__file__).read_bytes(), sklearn.__version__])
+    return _kept().cache(_fitted, ignore=["rows"])(rows, classes, key)  # type: ignore[no-any-return]
+
+
+def _kept() -> joblib.Memory:
+    """The cache; one that keeps nothing where it cannot be written to."""
+    try:
+        return joblib.Memory(cached_assets_path("lacuna", namespace="bias_model"), verbose=0)
+    except (OSError, ValueError):
+        return joblib.Memory(None)
+
+
+def _fitted(rows: Sequence[Pair], classes: int, key: str = "") -> np.ndarray:
+    """As `predictions`; `key` stands for the rows where results are kept."""
     features, labels = _features(rows), np.array([row.label for row in rows])
     found = np.zeros((len(rows), classes))
     for fitted, left in KFold(FOLDS, shuffle=True, random_state=0).split(labels):
         if len(np.unique(labels[fitted])) < 2:
-            raise ValueError("a bias-only model needs training rows of at least two classes")
+            raise ValueError("a bias-only model needs training rows of at least two classes; give loss.bias_file")
         model = LogisticRegression(max_iter=1000, tol=1e-3).fit(features[fitted], labels[fitted])
         found[np.ix_(left, model.classes_)] = model.predict_proba(features[left])
     return np.log((1 - SMALLEST) * found + SMALLEST / classes).astype(np.float32)

@@ -34,7 +34,8 @@ class BlankFilling(Task):
         max_length: most tokens per sequence; None allows what the model does. No sentence is cut.
 
     Raises:
-        ValueError: a row has no label or does not fit, the tokenizer has no mask, or alpha or beta is negative.
+        ValueError: a row has a label outside of its options or does not fit, the network's head or the tokenizer's mask
+            is missing, or alpha or beta is negative.
     """
 
     def __init__(
@@ -50,6 +51,11 @@ class BlankFilling(Task):
             if value < 0:
                 raise ValueError(f"task.module.{key}={value} must not be negative")
         network, tokenizer = model.build(AutoModelForMaskedLM), model.tokenizer()
+        if untrained := list(getattr(network, "untrained", ())):
+            raise ValueError(
+                f"model '{model.name}' has no trained {untrained[0]}, whose probabilities this task compares; take a"
+                f" model with the head of its pretraining, or task=winogrande, whose head is new"
+            )
         if tokenizer.mask_token_id is None:
             raise ValueError(f"the tokenizer of model '{model.name}' has no mask token, which this task needs")
         most = max((len(row.options) for rows in data.values() for row in rows), default=2)
@@ -75,8 +81,9 @@ class BlankFilling(Task):
         return guessed.new_full(present.shape, float("-inf")).masked_scatter(present, sums / hidden.sum(dim=1))
 
     def criterion(self, logits: Tensor, labels: Tensor) -> Tensor:
-        right = logits.gather(1, labels[:, None])
-        behind = (logits - right + self.beta).clamp(min=0).scatter(1, labels[:, None], 0)
+        place = labels.clamp(min=0)[:, None]  # rows without a label have a loss that nobody looks at
+        right = logits.gather(1, place)
+        behind = (logits - right + self.beta).clamp(min=0).scatter(1, place, 0)
         return -right.squeeze(1) + self.alpha * behind.sum(dim=1)
 
 
@@ -84,7 +91,7 @@ def encoded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Cloze], max_lengt
     """Examples with one sequence per option.
 
     Raises:
-        ValueError: a row has no label, or a sentence or an option does not fit.
+        ValueError: a row has a label outside of its options, or a sentence or an option does not fit.
     """
     texts = [(row.before, option, row.after) for row in rows for option in row.options]
     ids, places = map(iter, with_blank(tokenizer, texts, max_length))

@@ -190,6 +190,11 @@ def label(record: Record, value: object, labels: Sequence[str]) -> int:
     return list(labels).index(str(value))
 
 
+def unpublished(record: Record, name: str | int) -> bool:
+    """Whether a row has no label: its field is not there or, as on the hub, holds nothing or -1."""
+    return record[1].get(name) in (None, "", -1)
+
+
 def near(name: object, valid: Mapping[Any, Any] | Sequence[Any]) -> str:
     """The end of an error sentence: the nearest of the valid names or, if none is near, all of them."""
     names = [str(choice) for choice in valid]

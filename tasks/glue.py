@@ -11,7 +11,6 @@ COLUMNS = ("first", "second", "label", "id")
 SPLITS = ("train", "val", "val_mismatched", "test", "test_mismatched", "diagnostic")
 FILES = {"train": "train.tsv", "val": "dev.tsv", "test": "test.tsv"}
 HUB_SPLITS = {"train": "train", "val": "validation", "test": "test"}
-UNPUBLISHED = -1  # the hub's label where the answer is not public
 
 
 def read(
@@ -101,8 +100,7 @@ def _check(argument: str, given: Mapping[str, object], valid: Sequence[str], nee
 def _pair(
     record: files.Record, index: int, columns: Mapping[str, str | int], labels: Sequence[str] | None, test: bool
 ) -> Pair:
-    column = columns.get("label")
-    unknown = test and (column not in record[1] or record[1][column] == UNPUBLISHED)
+    unknown = test and ("label" not in columns or files.unpublished(record, columns["label"]))
     return Pair(
         first=files.field(record, columns["first"], str),
         second=files.field(record, columns["second"], str) if "second" in columns else None,

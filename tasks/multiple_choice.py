@@ -29,7 +29,7 @@ class MultipleChoice(Task):
         max_length: most tokens per sequence; None allows what the model does.
 
     Raises:
-        ValueError: a template has no {}, or a row has no label.
+        ValueError: a template has no {}, or a row has a label outside of its choices.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ def encoded(
     """Examples with one sequence per choice.
 
     Raises:
-        ValueError: a row has no label.
+        ValueError: a row has a label outside of its choices.
     """
     question, choice = templates
     # Not str.format: a template may have other braces.

@@ -4,9 +4,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import final
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric, PearsonCorrCoef, SpearmanCorrCoef
+from torchmetrics.utilities import dim_zero_cat
 from transformers import AutoModelForSequenceClassification
 
 from tasks.batches import Batch, sequences
@@ -46,9 +48,12 @@ class Regression(Task):
         metrics: Mapping[str, Metric] | None = None,
         submission: Mapping[str, str] | None = None,
     ) -> None:
-        for row in (row for rows in data.values() for row in rows):
+        for split, row in ((split, row) for split, rows in data.items() for row in rows):
             if row.label is not None and not low <= row.label <= high:
-                raise ValueError(f"row {row.id} has label {row.label}; the scale goes from {low} to {high}")
+                raise ValueError(
+                    f"row {row.id} of the split '{split}' has label {row.label}; the scale of task.module.low and high"
+                    f" goes from {low} to {high}"
+                )
         network = model.build(AutoModelForSequenceClassification, num_labels=1, problem_type="regression")
         tokenizer = model.tokenizer()
         length = room(network, max_length)
@@ -86,4 +91,14 @@ def spearman() -> Metric:
     """Spearman's rank correlation, which keeps all predictions and labels, without a warning of that."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Metric `Spearman")
-        return SpearmanCorrCoef()
+        return Spearman()
+
+
+@final
+class Spearman(SpearmanCorrCoef):
+    """NaN where predictions or labels are constant, as in scipy; torchmetrics itself has 0, and NaN for Pearson's."""
+
+    def compute(self) -> Tensor:
+        found = super().compute()
+        constant = any((values == values[0]).all() for values in map(dim_zero_cat, (self.preds, self.target)))
+        return torch.full_like(found, torch.nan) if constant else found

@@ -49,13 +49,13 @@ class Pair:
     parts: tuple[str, ...] = ()
 
 
-def answer(row: Question | Cloze, choices: int) -> int:
-    """The label of a row with so many choices.
+def answer(row: Question | Cloze, choices: int) -> int | None:
+    """The label of a row with so many choices, None where the answer is not public.
 
     Raises:
-        ValueError: it has none, or one outside of its choices.
+        ValueError: it is outside of the choices.
     """
-    if row.label is None or not 0 <= row.label < choices:
+    if row.label is not None and not 0 <= row.label < choices:
         raise ValueError(f"question {row.id} has label {row.label}; its {choices} choices are numbered from 0")
     return row.label
 

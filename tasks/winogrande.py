@@ -17,10 +17,10 @@ SIZES = ("xs", "s", "m", "l", "xl")
 
 
 def clozes(data_dir: str | None = None, size: str = "xl", hub: str = "allenai/winogrande") -> dict[str, list[Cloze]]:
-    """ "train" and "val"; the published test sentences have no answers.
+    """Sentences by split; the published ones of "test" have no answers.
 
     Args:
-        data_dir: folder with `train_<size>.jsonl` and `dev.jsonl`, plain or .gz; None reads the hub.
+        data_dir: folder with `train_<size>.jsonl`, `dev.jsonl` and `test.jsonl`, plain or .gz; None reads the hub.
         size: of the training set: xs (160), s (640), m (2558), l (10234) or xl (40398 sentences).
         hub: name of the data set on the hub.
 
@@ -32,10 +32,10 @@ def clozes(data_dir: str | None = None, size: str = "xl", hub: str = "allenai/wi
         raise ValueError(f"task.data.size={size} is no training set{files.near(size, SIZES)}")
     return questions.read(
         form=cloze,
-        names={"train": [f"train_{size}.jsonl"], "val": ["dev.jsonl"]},
+        names={"train": [f"train_{size}.jsonl"], "val": ["dev.jsonl"], "test": ["test.jsonl"]},
         hub=hub,
         hub_config=f"winogrande_{size}",
-        hub_splits={"train": "train", "val": "validation"},
+        hub_splits={"train": "train", "val": "validation", "test": "test"},
         data_dir=data_dir,
     )
 
@@ -45,7 +45,7 @@ def two_choice(row: Cloze) -> Question:
 
 
 def cloze(record: files.Record) -> Cloze:
-    """A row: `{"sentence": text with a blank, "option1", "option2", "answer": "1" or "2"}`.
+    """A row: `{"sentence": text with a blank, "option1", "option2", "answer": "1", "2" or, where not public, ""}`.
 
     Raises:
         ValueError: the row lacks a field, the sentence has not exactly one blank `_`, or the answer is not 1 or 2.
@@ -55,5 +55,5 @@ def cloze(record: files.Record) -> Cloze:
         raise ValueError(f"{record[0]}: the sentence has {sentence.count('_')} blanks '_', expected one")
     before, after = sentence.split("_")
     options = tuple(files.field(record, name, str) for name in ("option1", "option2"))
-    label = files.label(record, files.field(record, "answer"), LABELS)
+    label = questions.chosen(record, "answer", LABELS)
     return Cloze(before, options, after, label, id=str(record[1].get("qID", "")))

@@ -77,6 +77,13 @@ def test_the_bound_is_trained_on_both_distributions_and_its_start_on_one(files) 
     assert (len(data["train"]), len(before["train"])) == (30 + 10 * 5, 30)
 
 
+def test_thresholds_move_twice_as_often_on_fever() -> None:
+    for task, steps in {"fever": 500, "mnli": 1000, "qqp": 1000}.items():
+        configs = [composed(f"experiment=srnets_{name}", f"srnets={task}") for name in ("finetuned", "timing")]
+        for config in (*configs, composed(f"experiment=srnets_unbiased_{task}")):
+            assert (config.task.name, config.method.sparsifier.threshold_every) == (task, steps)
+
+
 def test_the_dense_run_is_shared_up_to_a_step() -> None:
     config = composed("method=learned_mask", "sparsity=0.5", "steps=9", "+method.start.step=4")
     assert needs(config)["weights"].stop_step == 4

@@ -14,7 +14,8 @@ MAY_IMPORT = {
     "sparsity": {"torch"},
     "callbacks": {"sparsity", "torch", "lightning", "wandb", "optuna"},
     "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
-    "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"},
+    "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"}
+    | {"joblib", "huggingface_hub"},
     "runs": {"omegaconf", "hydra"},
     "hydra_plugins": {"runs", "omegaconf", "hydra", "ray", "submitit", "optuna", "pandas"},
 }

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import accuracy_score, f1_score
 
 import train as program
+from runs.folder import TrainingError
 from runs.settings import check
 from tests.conftest import composed
 from tests.tasks.glue_files import write
@@ -132,6 +133,30 @@ def test_mnli_is_submitted_in_its_halves(tmp_path):
     assert {"val/accuracy", "val_mismatched/accuracy"} <= run.result["metrics"].keys()
     names = {path.stem for path in Path(run.folder / "predictions").iterdir()}
     assert names == {"val", "val_mismatched", "test", "test_mismatched"}
+
+
+@pytest.mark.filterwarnings("ignore:The variance of predictions or target is close to zero")
+def test_a_correlation_that_does_not_exist_is_no_failure(tmp_path):
+    """The network's last layer is all zero, so that every row gets the same number."""
+    data_dir = write(tmp_path, "stsb")
+    made = program.obtain(config(tmp_path, "stsb", data_dir, *TINY, "steps=2"))
+    weights = load_file(made.model / "model.safetensors")
+    save_file({**weights, "classifier.weight": weights["classifier.weight"] * 0}, made.model / "model.safetensors")
+    overrides = ["model=pretrained", f"model.name={made.model}", "steps=0"]
+    run = program.obtain(config(tmp_path, "stsb", data_dir, *overrides))
+    text = (run.folder / "result.json").read_text()
+    metrics = json.loads(text, parse_constant=pytest.fail)["metrics"]
+    assert {name for name, value in metrics.items() if value is None} == {"val/spearman", "val/pearson"}
+    assert metrics["val/loss"] > 0
+    assert "val/spearman  undefined" in run.summary
+    assert program.obtain(run.config).finished
+
+
+@pytest.mark.filterwarnings("ignore:Encountered `nan` values", "ignore:The variance of predictions")
+def test_a_regression_that_diverges_has_failed_all_the_same(tmp_path):
+    data_dir = write(tmp_path, "stsb")
+    with pytest.raises(TrainingError, match=r"training diverged: val/loss is (inf|nan)"):
+        program.obtain(config(tmp_path, "stsb", data_dir, *TINY, "steps=6", "lr=1e30"))
 
 
 def test_an_interrupted_run_says_everything_when_it_goes_on(trained):

@@ -19,6 +19,11 @@ RESULT = {
 }
 
 
+def test_a_metric_may_be_undefined():
+    lines = summary({**RESULT, "metrics": {"val/spearman": None, "val/loss": 2.5}}, Path("run")).splitlines()
+    assert lines[1:3] == ["  val/loss      2.5000", "  val/spearman  undefined"]
+
+
 @pytest.mark.parametrize("trainable", [None, {"all": 90, "head": 10, "without_head": 80, "of": 90}])
 def test_full_tuning_is_not_mentioned(trainable):
     assert "trained" not in summary({**RESULT, "trainable": trainable}, Path("run"))

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,36 @@ def test_a_bias_only_model_is_reproducible_and_has_not_seen_what_it_judges() -> 
     fold_priors = {tuple(np.round(row, 4)) for row in first}
     assert len(fold_priors) <= bias_model.FOLDS
     assert np.exp(first[:, 2]) == pytest.approx(bias_model.SMALLEST / 3)  # a class without rows
+
+
+def test_what_many_rows_lead_to_is_kept_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, fits = pairs(train=400, bias=0.9)["train"][:200], []
+    monkeypatch.setattr(bias_model, "LARGE", 100)
+    monkeypatch.setattr(bias_model, "cached_assets_path", lambda *_, **__: tmp_path)
+    original = bias_model._features
+    monkeypatch.setattr(bias_model, "_features", lambda rows: fits.append(len(rows)) or original(rows))
+    first, again = (bias_model.predictions(rows, 2) for _ in range(2))
+    assert fits == [200]
+    np.testing.assert_array_equal(first, again)
+    bias_model.predictions([replace(row, id="x") for row in rows], 2)
+    assert fits == [200]
+    other = [replace(rows[0], label=1 - int(rows[0].label or 0)), *rows[1:]]
+    assert not np.array_equal(bias_model.predictions(other, 2), first)
+    assert fits == [200, 200]
+    bias_model.predictions(rows, 3)
+    bias_model.predictions(rows[:99], 2)
+    assert fits == [200, 200, 200, 99]
+
+
+def test_a_cache_that_cannot_be_written_to_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Path:
+        raise PermissionError
+
+    rows = pairs(train=400, bias=0.9)["train"][:100]
+    few = bias_model.predictions(rows, 2)
+    monkeypatch.setattr(bias_model, "LARGE", 100)
+    monkeypatch.setattr(bias_model, "cached_assets_path", refused)
+    np.testing.assert_array_equal(bias_model.predictions(rows, 2), few)
 
 
 @pytest.mark.parametrize(

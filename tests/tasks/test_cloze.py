@@ -1,14 +1,17 @@
 """Blanks filled by the language-model head: scores and losses against a loop by hand, and sentences refused."""
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.optim import AdamW
-from transformers import RobertaTokenizer
+from transformers import AutoModelForMaskedLM, RobertaTokenizer
 
+from models.pretrained import Pretrained
 from models.tiny import Tiny
 from models.tuning import Full
 from tasks.cloze import BlankFilling
@@ -34,13 +37,14 @@ ROBERTA = RobertaTokenizer(
 )
 
 
-def task(alpha: float = 5.0, beta: float = 0.4, rows: list[Cloze] = ROWS, **changes: Any) -> BlankFilling:
+def task(
+    alpha: float = 5.0, beta: float = 0.4, rows: list[Cloze] = ROWS, more: list[Cloze] | None = None, **changes: Any
+) -> BlankFilling:
     torch.manual_seed(0)
     recipe = Recipe(OPTIM, Supervised(), Full(), batch_size=3, steps=4, seed=0)
-    model = Tiny(hidden_size=32, intermediate_size=32)
-    return BlankFilling(
-        data={"train": rows, "val": rows}, model=model, recipe=recipe, alpha=alpha, beta=beta, **changes
-    )
+    data = {"train": rows, "val": rows} | ({"test": more} if more else {})
+    given = {"data": data, "model": Tiny(hidden_size=32, intermediate_size=32), "recipe": recipe}
+    return BlankFilling(**given | {"alpha": alpha, "beta": beta} | changes)
 
 
 def by_hand(module: BlankFilling, row: Cloze, option: str) -> torch.Tensor:
@@ -68,6 +72,25 @@ def test_scores_and_loss_are_those_of_a_loop_by_hand() -> None:
             right = scores[row.label]
             margins = [5.0 * max(0.0, float(wrong - right) + 0.4) for at, wrong in enumerate(scores) if at != row.label]
             assert outputs.losses[number].item() == pytest.approx(-right.item() + sum(margins), rel=1e-5)
+
+
+def test_sentences_without_labels_are_scored_and_not_measured() -> None:
+    known, blind = (task(rows=ROWS, more=more).eval() for more in (ROWS, [replace(row, label=None) for row in ROWS]))
+    assert (known.splits.unlabelled, blind.splits.unlabelled) == (frozenset(), {"test"})
+    logits = [module.outputs(next(iter(module.test_dataloader()[0]))).logits for module in (known, blind)]
+    torch.testing.assert_close(*logits)
+    assert [name for name in blind.metrics if name == "test"] == []
+
+
+def test_illegal_model_without_the_head(tmp_path: Path) -> None:
+    model = Tiny(hidden_size=32, intermediate_size=32)
+    model.tokenizer().save_pretrained(tmp_path)
+    whole = model.build(AutoModelForMaskedLM)
+    whole.save_pretrained(tmp_path)
+    assert task(model=Pretrained(str(tmp_path))).network.untrained == []
+    whole.bert.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"has no trained cls\.predictions.*, whose probabilities .* task=winogrande"):
+        task(model=Pretrained(str(tmp_path)))
 
 
 def test_the_tokens_of_the_option_are_not_shown() -> None:
@@ -125,7 +148,6 @@ def test_a_space_before_the_blank_goes_with_the_option() -> None:
         (Cloze("a ", ("b", ""), " c", 0, "7"), "'a c' has nothing in its blank"),
         (Cloze("a " * 70, ("b", "c"), "", 0, "7"), r"'a a .* \.\.\.' is longer than max_length=64 tokens"),
         (Cloze("a ", ("b", "c"), "", 2, "7"), "question 7 has label 2; its 2 choices are numbered from 0"),
-        (Cloze("a ", ("b", "c"), "", None, "7"), "question 7 has label None"),
     ],
 )
 def test_illegal_rows(row: Cloze, message: str) -> None:

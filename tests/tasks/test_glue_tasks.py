@@ -1,6 +1,7 @@
 """GLUE's nine tasks as their yaml files read them, from files in the official layouts and from a hub of the tests."""
 
 import gzip
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,11 @@ def test_the_hub_says_minus_one_where_the_answer_is_not_public(
 @pytest.mark.parametrize("predicted", [[0, 1, 1, 0, 1, 1], [1] * 6, [0] * 6, [1, 0, 1, 1, 0, 0], [1, 0, 1, 1, 0, 1]])
 def test_metrics_are_those_of_scikit_learn(predicted: list[int]) -> None:
     labels = [1, 0, 1, 1, 0, 1]
-    for task, name, reference in (("cola", "matthews", matthews_corrcoef), ("mrpc", "f1", f1_score)):
+    weighted = partial(f1_score, average="weighted")
+    for task, name, reference in (
+        *(("cola", "matthews", matthews_corrcoef), ("mrpc", "f1", f1_score)),
+        *((task, "f1_weighted", weighted) for task in ("qqp", "paws_qqp", "paws_wiki")),
+    ):
         metric = instantiate(composed(f"task={task}").task.module.metrics[name])
         metric.update(tensor(predicted), tensor(labels))
         assert metric.compute().item() == pytest.approx(reference(labels, predicted), abs=1e-6)

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ COSMOS = (
     "id,context,question,answer0,answer1,answer2,answer3,label\r\n"
     'a##1,"He said ""no"" ,\ntwice",Why ?,a b,c,"d, e",None of the above choices .,3\r\n'
 )
+COSMOS_ROW = {
+    **{"id": "a##1", "context": 'He said "no" ,\ntwice', "question": "Why ?", "answer0": "a b", "answer1": "c"},
+    **{"answer2": "d, e", "answer3": "None of the above choices .", "label": "3"},
+}
 CSQA2 = [{"id": "c", "question": "A map is old?", "answer": "no", "confidence": 0.9, "validations": ["yes", "no"]}]
 WINOGRANDE = [
     {"qID": "3-1", "sentence": "The case held _'s cup.", "option1": "Ann", "option2": "Bo", "answer": "2"},
@@ -67,7 +72,13 @@ ORIGINALS: dict[str, list[dict[str, str]]] = {
             "train-labels.lst": "0\n1",
             "dev.jsonl": jsonl(PIQA),
             "dev-labels.lst": "0\r\n1\r\n",
-        }
+        },
+        {
+            "train.jsonl": jsonl(PIQA),
+            "train-labels.lst": "0\n1",
+            "valid.jsonl": jsonl(PIQA),
+            "valid-labels.lst": "0\n1\n",
+        },
     ],
     "siqa": [
         {"train.jsonl": jsonl(SIQA), "train-labels.lst": "3\n", "dev.jsonl": jsonl(SIQA), "dev-labels.lst": "3\n"}
@@ -76,12 +87,7 @@ ORIGINALS: dict[str, list[dict[str, str]]] = {
         {"train.csv": COSMOS, "valid.csv": COSMOS},
         {
             "train.csv": COSMOS,
-            "valid.jsonl": jsonl(
-                [
-                    {"id": "a##1", "context": 'He said "no" ,\ntwice', "question": "Why ?", "answer0": "a b"}
-                    | {"answer1": "c", "answer2": "d, e", "answer3": "None of the above choices .", "label": "3"}
-                ]
-            ),
+            "valid.jsonl": jsonl([COSMOS_ROW]),
         },
     ],
     "csqa2": [
@@ -118,6 +124,56 @@ def test_original_files(tmp_path: Path, task: str, contents: dict[str, str], com
     assert data(task, f"task.data_dir={tmp_path}") == dict.fromkeys(splits, EXPECTED[task])
 
 
+def without(row: dict[str, Any], *fields: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in fields}
+
+
+UNLABELLED: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "piqa": {"tests.jsonl": PIQA},
+    "siqa": {"test.jsonl": SIQA},
+    "cosmosqa": {"test.jsonl": [without(COSMOS_ROW, "label")]},
+    "csqa2": {
+        "test.jsonl": [without(CSQA2[0], "answer", "confidence", "validations")],
+        "CSQA2_test_no_answers.json": [without(CSQA2[0], "answer")],
+    },
+    "winogrande": {"test.jsonl": [row | {"answer": ""} for row in WINOGRANDE]},
+    "openbookqa": {"test.jsonl": [without(OPENBOOK[0], "answerKey")]},
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "rows"), [(task, name, rows) for task, each in UNLABELLED.items() for name, rows in each.items()]
+)
+def test_a_test_split_needs_no_labels(tmp_path: Path, task: str, name: str, rows: list[dict[str, Any]]) -> None:
+    write(tmp_path, ORIGINALS[task][0] | {name: jsonl(rows)})
+    read = data(task, f"task.data_dir={tmp_path}")
+    assert read["test"] == [replace(question, label=None) for question in EXPECTED[task]]
+    assert read["val"] == EXPECTED[task]
+
+
+def test_a_test_split_may_have_labels(tmp_path: Path) -> None:
+    write(tmp_path, ORIGINALS["piqa"][0] | {"tests.jsonl": jsonl(PIQA), "tests.lst": "0\n1\n"})
+    assert (
+        data("piqa", f"task.data_dir={tmp_path}", "+task.data.label_names.test=[tests.lst]")["test"] == EXPECTED["piqa"]
+    )
+
+
+@pytest.mark.parametrize("nothing", [None, "", -1])
+def test_the_hub_says_in_many_ways_that_there_is_no_label(monkeypatch: pytest.MonkeyPatch, nothing: Any) -> None:
+    splits = {"train": PIQA, "validation": PIQA}
+    labelled = {split: [row | {"label": number} for number, row in enumerate(rows)] for split, rows in splits.items()}
+    blind = {"test": [row | {"label": nothing} for row in PIQA]}
+    monkeypatch.setattr(files, "hub", lambda *_: labelled | blind)
+    assert [row.label for row in data("piqa")["test"]] == [None, None]
+    monkeypatch.setattr(files, "hub", lambda *_: labelled)
+    assert data("piqa").keys() == {"train", "val"}
+    monkeypatch.setattr(files, "hub", lambda *_: blind | {"train": blind["test"], "validation": PIQA})
+    with pytest.raises(
+        Exception, match=r"baber/piqa train, row 0: no label among .*label; only rows of the split 'tes"
+    ):
+        data("piqa")
+
+
 def test_the_size_of_winogrande_names_its_file(tmp_path: Path) -> None:
     write(tmp_path, {"train_xs.jsonl": jsonl(WINOGRANDE[:1]), "dev.jsonl": jsonl(WINOGRANDE)})
     read = data("winogrande", f"task.data_dir={tmp_path}", "task.data.size=xs")
@@ -131,10 +187,7 @@ HUB: dict[str, tuple[tuple[str | None, ...], list[dict[str, Any]]]] = {
     "siqa": (("lighteval/siqa", None, None), [SIQA[0] | {"label": "3"}]),
     "cosmosqa": (
         ("allenai/cosmos_qa", None, "refs/convert/parquet"),
-        [
-            {"id": "a##1", "context": 'He said "no" ,\ntwice', "question": "Why ?", "answer0": "a b", "answer1": "c"}
-            | {"answer2": "d, e", "answer3": "None of the above choices .", "label": 3}
-        ],
+        [COSMOS_ROW | {"label": 3}],
     ),
     "csqa2": (("tasksource/commonsense_qa_2.0", None, None), CSQA2),
     "winogrande": (("allenai/winogrande", "winogrande_xl", None), WINOGRANDE),
@@ -162,8 +215,7 @@ def test_hub(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
         return {"train": rows, "validation": rows, "test": rows}
 
     monkeypatch.setattr(files, "hub", hub)
-    splits = {"train", "val", "test"} if task == "openbookqa" else {"train", "val"}
-    assert data(task) == dict.fromkeys(splits, EXPECTED[task])
+    assert data(task) == dict.fromkeys(["train", "val", "test"], EXPECTED[task])
     assert asked == [name]
 
 
@@ -194,7 +246,19 @@ def test_hub(monkeypatch: pytest.MonkeyPatch, task: str) -> None:
             "winogrande",
             "dev.jsonl",
             jsonl([WINOGRANDE[0] | {"answer": ""}]),
-            r"line 1: unknown label ''; there are 1, 2",
+            r"dev.jsonl, line 1: no label among qID, sentence, .*, answer; only rows of the split 'test' need none",
+        ),
+        (
+            "winogrande",
+            "test.jsonl",
+            jsonl([WINOGRANDE[0] | {"answer": "3"}]),
+            r"line 1: unknown label '3'; there are 1",
+        ),
+        (
+            "openbookqa",
+            "train.jsonl",
+            jsonl([OPENBOOK[0], {"id": "7", "question": OPENBOOK[0]["question"], "answerkey": "A"}]),
+            r"train.jsonl, line 2: no label among id, question, answerkey; only rows",
         ),
         (
             "winogrande",
@@ -295,7 +359,7 @@ def test_the_published_files_of_which_only_dev_is_here(
 ) -> None:
     changes = [f"task.data.names.train=[{names['train']}]"]
     if task != "cosmosqa":
-        changes.append("task.data.label_names.train=dev-labels.lst")
+        changes.append("task.data.label_names.train=[dev-labels.lst]")
     read = data(task, f"task.data_dir={SHARED / task}", *changes)
     assert len(read["val"]) == rows
     assert [row.label for row in read["val"]][:3] == labels

@@ -10,7 +10,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from tasks.debiasing import ProductOfExperts
 from tasks.losses import Supervised
-from tasks.regression import Regression
+from tasks.regression import Regression, spearman
 from tasks.rows import Pair
 from tests.tasks.test_task import MODEL, RECIPE, WORDS, trainer
 
@@ -49,6 +49,19 @@ def test_loss_and_metrics(tmp_path: Path) -> None:
     assert '"label": null' in (tmp_path / "predictions" / "test.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("said", "labels"), [([2.0, 2.0, 2.0], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]), ([1.0], [1.0])]
+)
+def test_nothing_correlates_with_what_is_constant(said: list[float], labels: list[float]) -> None:
+    metric = spearman()
+    metric.update(torch.tensor(said), torch.tensor(labels))
+    assert metric.compute().isnan()
+    metric.reset()
+    metric.update(torch.tensor([*said, 5.0]), torch.tensor([*labels, 4.0]))
+    metric.update(torch.tensor([0.0]), torch.tensor([0.0]))
+    assert metric.compute() > 0
+
+
 def test_it_learns_numbers(tmp_path: Path) -> None:
     task = regression(recipe=replace(RECIPE, loss=Supervised(), steps=60))
     run = trainer(tmp_path, max_steps=60, inference_mode=False)
@@ -63,7 +76,7 @@ def test_a_submission_is_within_the_scale(value: float, text: str) -> None:
 
 
 def test_illegal_label() -> None:
-    with pytest.raises(ValueError, match=r"row 5 has label 6\.0; the scale goes from 0 to 5"):
+    with pytest.raises(ValueError, match=r"row 5 of the split 'train' has label 6\.0; the scale .* goes from 0 to 5"):
         regression(data={"train": rows(6, 1.0), "val": rows(6)})
 
 

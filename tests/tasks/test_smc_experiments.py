@@ -32,6 +32,7 @@ WINOGRANDE = [
     }
     for number in range(9)
 ]
+UNANSWERED = [row | {"answer": ""} for row in WINOGRANDE]
 RACE = {
     "article": "Ann came late. " * 60,
     "questions": ["Who came?", "_ was late."],
@@ -62,7 +63,12 @@ def write(folder: Path, files: dict[str, list[Any]]) -> None:
     ("experiment", "files", "length", "metrics"),
     [
         ("smc_csqa", {"train_rand_split.jsonl": CSQA, "dev_rand_split.jsonl": CSQA}, ["steps=2"], {"val/accuracy"}),
-        ("smc_winogrande", {"train_xl.jsonl": WINOGRANDE, "dev.jsonl": WINOGRANDE}, ["steps=2"], {"val/accuracy"}),
+        (
+            "smc_winogrande",
+            {"train_xl.jsonl": WINOGRANDE, "dev.jsonl": WINOGRANDE, "test.jsonl": UNANSWERED},
+            ["steps=2"],
+            {"val/accuracy"},
+        ),
         (
             "smc_race",
             {f"{split}/{level}/1.txt": [RACE] for split in ("train", "dev", "test") for level in ("middle", "high")},
@@ -80,6 +86,12 @@ def test_the_experiment_runs(
         *("method=magnitude_before", "sparsity=0.36", f"root={tmp_path / 'runs'}", "trainer.accelerator=cpu", *length),
     )
     check(config, length)
-    result = train.obtain(config).result
+    run = train.obtain(config)
+    result = run.result
+    if "test.jsonl" in files:  # without answers: predicted and not measured
+        lines = [json.loads(line) for line in (run.folder / "predictions" / "test.jsonl").read_text().splitlines()]
+        assert [line["id"] for line in lines] == [row["qID"] for row in UNANSWERED]
+        assert {line["label"] for line in lines} == {None}
+        assert {line["prediction"] for line in lines} <= {0, 1}
     assert {name for name in result["metrics"] if name.endswith("accuracy")} == metrics
     assert result["sparsity"]["scope"] == pytest.approx(0.36, abs=1e-3)
