@@ -137,7 +137,7 @@ def fit(
             if not math.isfinite(value):
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module, zeros.masks)
-        counts["trainable"] = trainable(subject.network, subject.head, counts)
+        counts["trainable"] = trainable(subject.network, subject.head, counts, sparsifier.frozen)
         for line in counts["tensors"]:  # as in the saved model, where what a tuning has added is merged
             line["name"] = line["name"].replace(".base_layer.", ".")
         counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]

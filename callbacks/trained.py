@@ -20,6 +20,7 @@ class Trained(Protocol):
     validation_examples: how many examples a validation evaluates.
     tested: whether there are splits that only the final network is evaluated on.
     untrained: names of layers whose weights are new, drawn at random.
+    asked: other networks, which say something of each training batch, too.
     """
 
     network: nn.Module
@@ -34,11 +35,14 @@ class Trained(Protocol):
     @property
     def validation_examples(self) -> int: ...
 
+    @property
+    def asked(self) -> Sequence[nn.Module]: ...
+
     def loss(self, batch: Any) -> Tensor:
         """What is descended on a batch of training data, a scalar."""
 
-    def outputs(self, batch: Any) -> Any:
-        """What the network says of a batch of any data."""
+    def outputs(self, batch: Any, network: Any = None) -> Any:
+        """What the network, or another one that is asked, says of a batch of any data."""
 
     def train_dataloader(self) -> Any: ...
 

@@ -10,7 +10,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     rows = [(name, f"{value:.4f}") for name, value in sorted(result["metrics"].items())]
     rows += [
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
-        *trained(result.get("trainable")),
+        *trained(result.get("trainable"), result.get("trained_scores", 0)),
         ("steps", f"{result['steps'] or '0: evaluated without training'}"),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
@@ -20,10 +20,9 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
 
 
-def trained(counts: dict[str, int] | None) -> list[tuple[str, str]]:
-    """Returns the line that says how many parameters are trained, where not all are."""
-    if counts is None or counts["all"] == counts["of"]:
+def trained(counts: dict[str, int] | None, scores: int) -> list[tuple[str, str]]:
+    """Returns the line that says how many parameters are trained, where not all are or scores are, too."""
+    if counts is None or (counts["all"] == counts["of"] and not scores):
         return []
-    return [
-        ("trained", f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head")
-    ]
+    text = f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head"
+    return [("trained", f"{text}; {scores:,} scores" if scores else text)]

@@ -11,10 +11,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerBase
 
 from tasks.batches import Batch, Example, blanks
-from tasks.encoding import with_blank
+from tasks.encoding import room, with_blank
 from tasks.recipe import Recipe
 from tasks.rows import Cloze, answer
-from tasks.task import Model, Task, room
+from tasks.task import Model, Task
 
 
 @final
@@ -53,7 +53,7 @@ class BlankFilling(Task):
         if tokenizer.mask_token_id is None:
             raise ValueError(f"the tokenizer of model '{model.name}' has no mask token, which this task needs")
         most = max((len(row.options) for rows in data.values() for row in rows), default=2)
-        length = room(network, max_length)
+        length = room(network.config, max_length)
         super().__init__(
             network=network,
             tokenizer=tokenizer,

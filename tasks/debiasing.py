@@ -123,6 +123,9 @@ class ConfidenceRegularization(Debiasing):
         self._teacher = Teacher(self._folder, network)
         super().prepare(network, rows)
 
+    def asked(self, device: torch.device) -> Sequence[PreTrainedModel]:
+        return (self._teacher.on(device),)
+
     def forward(self, outputs: Outputs, batch: Batch, by: By) -> Tensor:
         said = self._teacher.says(by, outputs.logits.device).logits.log_softmax(-1)
         target = ((1 - self.known(outputs, batch))[:, None] * said).softmax(-1)

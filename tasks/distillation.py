@@ -73,6 +73,9 @@ class Distillation(Loss):
                 f" network {student.num_attention_heads}; use loss.hidden"
             )
 
+    def asked(self, device: torch.device) -> Sequence[PreTrainedModel]:
+        return (self._teacher.on(device),)
+
     def forward(self, outputs: Outputs, batch: Batch, by: Callable[[PreTrainedModel], Outputs]) -> Tensor:
         taught = self._teacher.says(by, outputs.logits.device)
         loss = self.share * soft(outputs.logits, taught.logits, self.temperature)

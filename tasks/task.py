@@ -20,7 +20,6 @@ from models.blocks import head
 from models.flow import flow
 from models.saving import save
 from tasks.batches import INPUTS, Batch, Example, Loader, Noise, unchanged
-from tasks.encoding import positions
 from tasks.loading import Loading
 from tasks.losses import Outputs
 from tasks.measures import Measures
@@ -84,7 +83,8 @@ class Task(LightningModule, ABC):
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
-        if "train" in data:
+        self._prepared = recipe.steps > 0
+        if self._prepared:
             recipe.loss.prepare(network, data["train"])
         self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
         self.network = recipe.tuning(network)
@@ -121,11 +121,20 @@ class Task(LightningModule, ABC):
 
     def loss(self, batch: Batch) -> Tensor:
         """What is descended on a batch of the training split, a scalar."""
+        if not self._prepared:  # without steps, only a method that looks at gradients asks
+            self.objective.prepare(self.network, self.data["train"])
+            self.objective.to(self.device)
+            self._prepared = True
         inside = self.objective.inside
         loss: Tensor = self.objective(
             self.outputs(batch, inside=inside), batch, lambda other: self.outputs(batch, other, inside)
         )
         return loss
+
+    @property
+    def asked(self) -> Sequence[nn.Module]:
+        """Networks that say something of each training batch, too."""
+        return self.objective.asked(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
@@ -241,9 +250,3 @@ class Task(LightningModule, ABC):
         """Rank, number of ranks and optimizer step of the trainer, where one is attached."""
         trainer = self._trainer
         return (0, 1, 0) if trainer is None else (trainer.global_rank, trainer.world_size, trainer.global_step)
-
-
-def room(network: PreTrainedModel, max_length: int | None) -> int:
-    """Tokens a sequence may have: what the position table allows, or `max_length` if that is less."""
-    allowed = positions(network.config)
-    return allowed if max_length is None else min(max_length, allowed)

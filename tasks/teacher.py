@@ -31,12 +31,16 @@ class Teacher:
             raise ValueError("loss.teacher is missing: name the folder of a finished run or of a model")
         self.network = learned(folder, network).requires_grad_(False).eval()
 
+    def on(self, device: torch.device) -> PreTrainedModel:
+        """Returns its network on a device."""
+        if self.network.device != device:
+            self.network.to(device)
+        return self.network
+
     def says(self, by: Callable[[PreTrainedModel], Outputs], device: torch.device) -> Outputs:
         """Returns what it says of a batch on a device; see `Loss.forward`."""
-        if self.network.device != device:
-            self.network.to(device)  # type: ignore[arg-type]
         with torch.no_grad():
-            return by(self.network)
+            return by(self.on(device))
 
 
 def learned(folder: str, network: PreTrainedModel) -> PreTrainedModel:

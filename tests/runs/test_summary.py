@@ -28,3 +28,6 @@ def test_what_is_trained_is_said_with_and_without_head():
     counts = {"all": 595_971, "head": 592_130, "without_head": 3_841, "of": 109_487_363}
     lines = summary({**RESULT, "trainable": counts}, Path("run")).splitlines()
     assert "  trained       3,841 of 109,487,363 parameters, and 592,130 of the head" in lines
+    everything = {"all": 90, "head": 10, "without_head": 80, "of": 90}
+    lines = summary({**RESULT, "trainable": everything, "trained_scores": 4096}, Path("run")).splitlines()
+    assert "  trained       80 of 90 parameters, and 10 of the head; 4,096 scores" in lines

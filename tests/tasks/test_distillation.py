@@ -144,6 +144,25 @@ def test_the_teacher_is_the_dense_run_of_the_task_and_is_trained_once() -> None:
         needs(composed("loss=distill", "tuning=bitfit"))
 
 
+@pytest.mark.parametrize("loss", ["distill", "confidence"])
+def test_a_run_without_steps_needs_no_teacher(small, loss) -> None:
+    of = ["task=little_world_nli", "steps=0"]
+    evaluated, plain = (train.obtain(small(*of, *more, "tuning=bitfit")) for more in ([f"loss={loss}"], []))
+    assert evaluated.result is not None
+    assert plain.result is not None
+    assert evaluated.result["metrics"] == plain.result["metrics"]
+    assert sorted(each.name for each in evaluated.folder.parent.glob("little*")) == sorted([evaluated.id, plain.id])
+    with pytest.raises(ValueError, match=r"loss\.teacher is missing"):
+        train.obtain(small(*of, f"loss={loss}", *of_method("snip", 0.5)))
+
+
+def test_a_method_that_prunes_and_evaluates_looks_at_the_gradients_of_the_loss(taught) -> None:
+    of = [*of_method("snip", 0.5), "steps=0"]
+    states = [torch.load(train.obtain(taught(*of, f"loss.share={s}")).checkpoint, weights_only=True) for s in (0, 1)]
+    masks, others = (state["callbacks"]["Sparsifier"]["masks"] for state in states)
+    assert any(not torch.equal(mask, others[name]) for name, mask in masks.items())
+
+
 def test_another_teacher_is_another_run(taught, tmp_path) -> None:
     config = taught()
     before = run_id(config)
