@@ -77,6 +77,7 @@ def fit(
     )
     zeros = InheritedZeros(sparsifier)
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
+    best = BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -99,15 +100,7 @@ def fit(
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier, zeros),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
-                    *(
-                        [
-                            BestCheckpoint(
-                                checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier
-                            )
-                        ]
-                        if stop_step is None
-                        else []
-                    ),
+                    *([best] if stop_step is None else []),
                 ],
             )
         except (MisconfigurationException, TypeError, ValueError) as error:
@@ -142,7 +135,7 @@ def fit(
             line["name"] = line["name"].replace(".base_layer.", ".")
         counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]
         counts["flops"] = flops.result(built)
-        numbers = record.result(counts)
+        numbers = record.result(counts) | {"best": best.best}
     finally:
         close(loggers, numbers, counts)
     return numbers, counts

@@ -87,6 +87,12 @@ def batches_ahead(trainer: Trainer, module: LightningModule, batches: int) -> It
         yield (trainer.strategy.batch_to_device(batch) for batch in islice(micro_batches, accumulate))
 
 
+def evaluated(trainer: Trainer) -> dict[str, float]:
+    """Returns the metrics of the latest evaluation, by <split>/<metric>."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {name: value for name, value in metrics.items() if not name.startswith(("train/", "sparsity"))}
+
+
 def over_ranks(trainer: Trainer, operation: str, tensor: Tensor) -> Tensor:
     """Returns the mean or the sum of a tensor over all ranks."""
     reduced = trainer.strategy.reduce(tensor, reduce_op=operation)

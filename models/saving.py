@@ -1,10 +1,11 @@
 """How a tuned network is saved, and how what cannot be merged into it comes back."""
 
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from models.bottleneck import Bottleneck
 from models.deltas import merge
@@ -33,7 +34,7 @@ def attach(network: PreTrainedModel, name: str) -> set[str]:
         ValueError: an addition is of a kind that is not known.
         KeyError, OSError: their weights are not there.
     """
-    additions = getattr(network.config, "additions", [])
+    additions: list[dict[str, Any]] = getattr(network.config, "additions", [])
     if not additions:
         return set()
     network.config.additions = []  # which each notes again
@@ -47,6 +48,8 @@ def attach(network: PreTrainedModel, name: str) -> set[str]:
             case _:
                 raise ValueError(f"its config names an addition that is not known, {addition}")
     added = network.state_dict().keys() - before
-    stored = load_file(cached_file(name, "model.safetensors"))
+    file = cached_file(name, "model.safetensors")
+    assert file is not None  # where it is not there, that is an error
+    stored = load_file(file)
     network.load_state_dict({key: stored[key] for key in added}, strict=False)
     return added

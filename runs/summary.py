@@ -9,6 +9,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     sparsity = result["sparsity"]
     rows = [(name, f"{value:.4f}") for name, value in sorted(result["metrics"].items())]
     rows += [
+        *best(result.get("best"), result["steps"]),
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
         *trained(result.get("trainable"), result.get("trained_scores", 0)),
         ("steps", f"{result['steps'] or '0: evaluated without training'}"),
@@ -18,6 +19,14 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     width = max(len(name) for name, _ in rows)
     title = f"{result['task']}  {result['model']}  {result['method']}  seed {result['seed']}"
     return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
+
+
+def best(found: dict[str, float] | None, steps: int) -> list[tuple[str, str]]:
+    """Returns the line that says which checkpoint was best on validation, where that is not the last one."""
+    if found is None or found["step"] == steps:
+        return []
+    metric = list(found)[1]
+    return [("best", f"{metric} {found[metric]:.4f} at step {found['step']}")]
 
 
 def trained(counts: dict[str, int] | None, scores: int) -> list[tuple[str, str]]:

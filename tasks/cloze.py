@@ -87,13 +87,14 @@ def encoded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Cloze], max_lengt
         ValueError: a row has no label, or a sentence or an option does not fit.
     """
     texts = [(row.before, option, row.after) for row in rows for option in row.options]
-    ids, places = map(iter, with_blank(tokenizer, texts, max_length))
+    ids, places = with_blank(tokenizer, texts, max_length)
+    every_id, every_place = iter(ids), iter(places)
     return [
         Example(
-            ids=list(islice(ids, len(row.options))),
+            ids=list(islice(every_id, len(row.options))),
             types=None,
             label=answer(row, len(row.options)),
-            blanks=list(islice(places, len(row.options))),
+            blanks=list(islice(every_place, len(row.options))),
         )
         for row in rows
     ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from models.heads import classes
 from tasks import bias_file, bias_model
 from tasks.batches import Batch
 from tasks.losses import Loss, Outputs
@@ -42,13 +43,13 @@ class Debiasing(Loss, ABC):
             FileNotFoundError: there is no such file.
             ValueError: the task has no fixed classes, or the model's predictions are not to be had.
         """
-        if not all(isinstance(row, Pair) for row in rows) or network.config.num_labels < 2:
+        names = classes(network)
+        if not all(isinstance(row, Pair) for row in rows) or len(names) < 2:
             raise ValueError("a debiasing loss needs texts or pairs with classes; use loss=supervised for other tasks")
-        classes = class_names([network.config.id2label[index] for index in range(network.config.num_labels)])
         if self.bias_file is None:
-            found = bias_model.predictions(rows, len(classes))
+            found = bias_model.predictions(rows, len(names))
         else:
-            found = bias_file.read(self.bias_file, [row.id for row in rows], classes)
+            found = bias_file.read(self.bias_file, [row.id for row in rows], class_names(names))
         # Not in checkpoints: it is data.
         self.register_buffer("bias", torch.from_numpy(found), persistent=False)
 
@@ -94,7 +95,7 @@ class Reweighting(Debiasing):
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
         super().prepare(network, rows)
         labels = torch.tensor([row.label for row in rows])
-        weights = (1 - self.bias.gather(1, labels[:, None])[:, 0].double().exp()).clamp_min(0) ** self.beta
+        weights = (1 - self.bias.gather(1, labels[:, None])[:, 0].double().exp()).clamp_min(0).pow(self.beta)
         if not weights.sum() > 0:
             raise ValueError("the bias-only model is sure of every training row, so that nothing is left to learn from")
         self.register_buffer("weights", (weights / weights.mean()).float(), persistent=False)

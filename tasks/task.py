@@ -19,7 +19,7 @@ from transformers.utils import logging
 from models.blocks import head
 from models.flow import flow
 from models.saving import save
-from tasks.batches import INPUTS, Batch, Example, Loader, Noise, unchanged
+from tasks.batches import INPUTS, Batch, Encoded, Loader, Noise, unchanged
 from tasks.loading import Loading
 from tasks.losses import Outputs
 from tasks.measures import Measures
@@ -68,22 +68,23 @@ class Task(LightningModule, ABC):
         network: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         data: Mapping[str, Sequence[Any]],
-        examples: Mapping[str, Sequence[Example]],
-        collate: Callable[[Sequence[Example], int], Batch],
+        examples: Mapping[str, Sequence[Encoded]],
+        collate: Callable[[Sequence[Any], int], Batch],
         metrics: Mapping[str, Metric],
         recipe: Recipe,
         submission: Mapping[str, str] | None = None,
         noise: Noise = unchanged,
     ) -> None:
         super().__init__()
-        self.splits = splits(examples, recipe.steps)
+        self.steps, self.batch_size = recipe.steps(len(examples.get("train", ()))), recipe.batch_size
+        self.splits = splits(examples, self.steps)
         self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
-        self._prepared = recipe.steps > 0
+        self._prepared = self.steps > 0
         if self._prepared:
             recipe.loss.prepare(network, data["train"])
         self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
@@ -92,7 +93,6 @@ class Task(LightningModule, ABC):
         self.tokenizer = tokenizer
         self.data, self.examples = dict(data), dict(examples)
         self.optim, self.objective = recipe.optim, recipe.loss
-        self.steps, self.batch_size = recipe.steps, recipe.batch_size
         measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
         self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
         self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best
@@ -223,7 +223,7 @@ class Task(LightningModule, ABC):
     ) -> None:
         # Lightning refuses to clip for a fused optimizer under autocast, because that may be scaling gradients;
         # bfloat16 needs no scaling, and float16 is refused elsewhere.
-        algorithm = gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
         Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
 
     def flow(self, weights: Mapping[str, Tensor]) -> Tensor:

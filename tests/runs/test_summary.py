@@ -19,6 +19,13 @@ RESULT = {
 }
 
 
+def test_the_best_checkpoint_is_mentioned_where_it_is_not_the_last():
+    best = {"step": 6, "val/accuracy": 0.8125, "val/loss": 0.5}
+    assert "  best          val/accuracy 0.8125 at step 6" in summary({**RESULT, "best": best}, Path("r")).splitlines()
+    assert "best" not in summary({**RESULT, "best": {**best, "step": 12}}, Path("r"))
+    assert "best" not in summary({**RESULT, "best": None}, Path("r"))
+
+
 @pytest.mark.parametrize("trainable", [None, {"all": 90, "head": 10, "without_head": 80, "of": 90}])
 def test_full_tuning_is_not_mentioned(trainable):
     assert "trained" not in summary({**RESULT, "trainable": trainable}, Path("run"))

@@ -36,7 +36,7 @@ ROBERTA = RobertaTokenizer(
 
 def task(alpha: float = 5.0, beta: float = 0.4, rows: list[Cloze] = ROWS, **changes: Any) -> BlankFilling:
     torch.manual_seed(0)
-    recipe = Recipe(OPTIM, Supervised(), Full(), batch_size=3, steps=4, seed=0)
+    recipe = Recipe(OPTIM, Supervised(), Full(), batch_size=3, steps=lambda examples: 4, seed=0)
     model = Tiny(hidden_size=32, intermediate_size=32)
     return BlankFilling(
         data={"train": rows, "val": rows}, model=model, recipe=recipe, alpha=alpha, beta=beta, **changes

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import train
 from runs.identity import folder_digest, run_id
 from runs.start import needs
-from tasks.distillation import Distillation, divergence, soft, states
+from tasks.distillation import Distillation, divergence, over_tokens, soft, states
 from tasks.losses import Outputs
 from tasks.teacher import learned
 from tests.conftest import composed, of_method
@@ -58,6 +58,11 @@ def test_states_of_real_tokens_are_compared_layer_by_layer() -> None:
     assert found == (0 + (1 - 6) ** 2 + (2 - 12) ** 2) / 3
 
 
+def test_each_sequence_weighs_the_same_however_long() -> None:
+    values, real = torch.tensor([[1.0, 9.0], [3.0, 5.0]]), torch.tensor([[True, False], [True, True]])
+    assert over_tokens(values, real) == (1 + (3 + 5) / 2) / 2
+
+
 def test_relations_ignore_padding() -> None:
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 3, 4, 4)
@@ -65,9 +70,9 @@ def test_relations_ignore_padding() -> None:
     expected = []
     for sequence, length in enumerate((3, 2)):
         p, q = (each[sequence, :, :length, :length].softmax(-1) for each in (teacher, student))
-        expected.append((p * (p / q).log()).sum(-1).T)  # tokens by heads
+        expected.append((p * (p / q).log()).sum(-1).mean())
     loss = divergence(student, teacher, real)
-    torch.testing.assert_close(loss, torch.cat(expected).mean())
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
     loss.backward()
     assert student.grad is not None
     assert student.grad.isfinite().all()
