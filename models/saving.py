@@ -9,15 +9,16 @@ from transformers.utils.hub import cached_file
 
 from models.bottleneck import Bottleneck
 from models.deltas import merge
+from models.pooling import Pooling
 from models.prefix import Prefix
 
 
 def save(network: PreTrainedModel, folder: Path) -> None:
     """Saves a network as a plain one, with everything merged that can be; the network itself is merged, too.
 
-    Adapters and prefixes cannot be. Their tensors are saved with the others, and `additions` in config.json says what
-    they belong to: `Pretrained` builds the network with them. transformers alone loads it without them, and reports
-    their names as unexpected.
+    Adapters, prefixes and pooling cannot be. Their tensors are saved with the others, and `additions` in config.json
+    says what they belong to: `Pretrained` builds the network with them. transformers alone loads it without them, and
+    reports their names as unexpected.
 
     Raises:
         RuntimeError: a merged weight would lose zeros or is not finite.
@@ -45,6 +46,8 @@ def attach(network: PreTrainedModel, name: str) -> set[str]:
                 Bottleneck(**options).add(network)
             case {"kind": "prefix", **options}:
                 Prefix(**options).add(network)
+            case {"kind": "pooling", **options}:
+                Pooling(**options).add(network)
             case _:
                 raise ValueError(f"its config names an addition that is not known, {addition}")
     added = network.state_dict().keys() - before

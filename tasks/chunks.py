@@ -82,7 +82,8 @@ class Chunks(Sequence[Chunk]):
     @property
     def lengths(self) -> np.ndarray:
         """Tokens of each chunk, special ones included."""
-        return self._lasts - self._firsts + 2
+        lengths: np.ndarray = self._lasts - self._firsts + 2
+        return lengths
 
     @overload
     def __getitem__(self, index: int) -> Chunk: ...

@@ -86,6 +86,8 @@ class Reweighting(Debiasing):
         ValueError: `beta` is negative.
     """
 
+    weights: Tensor
+
     def __init__(self, bias_file: str | None = None, beta: float = 1.0) -> None:
         if not 0 <= beta < float("inf"):
             raise ValueError(f"loss.beta={beta} must be at least 0")
@@ -101,8 +103,7 @@ class Reweighting(Debiasing):
         self.register_buffer("weights", (weights / weights.mean()).float(), persistent=False)
 
     def forward(self, outputs: Outputs, batch: Batch, by: By) -> Tensor:
-        weights: Any = self.weights
-        return (weights[batch["index"]] * outputs.losses).mean()
+        return (self.weights[batch["index"]] * outputs.losses).mean()
 
 
 @final

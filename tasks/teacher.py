@@ -30,12 +30,12 @@ class Teacher:
     def __init__(self, folder: str | None, network: PreTrainedModel) -> None:
         if folder is None:
             raise ValueError("loss.teacher is missing: name the folder of a finished run or of a model")
-        self.network = learned(folder, network).requires_grad_(False).eval()
+        self.network: PreTrainedModel = learned(folder, network).requires_grad_(False).eval()
 
     def on(self, device: torch.device) -> PreTrainedModel:
         """Returns its network on a device."""
         if self.network.device != device:
-            self.network.to(device)
+            self.network.to(device)  # type: ignore[arg-type]  # wrapped without its own types
         return self.network
 
     def says(self, by: Callable[[PreTrainedModel], Outputs], device: torch.device) -> Outputs:
