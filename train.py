@@ -46,7 +46,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
     sparsifier = build(config.method.sparsifier, **{role: places[role] for role in ROLES & places.keys()})
     trainer, model, optim, tuning = (build(config[key]) for key in ("trainer", "model", "optim", "tuning"))
     data = joined(build(config.task.data), build(config.ood))  # last, because it takes longest to find a mistake
-    steps, accumulate = training_steps(config, len(data.get("train", ()))), config.trainer.accumulate_grad_batches
+    steps, accumulate = partial(training_steps, config), config.trainer.accumulate_grad_batches
     seed_everything(config.seed, verbose=False)
     recipe = Recipe(optim, loss, tuning, config.batch_size, steps, config.seed, accumulate)
     module = build(config.task.module)(data=data, model=model, recipe=recipe)

@@ -8,6 +8,7 @@ from typing import Any, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.sparsifier import Sparsifier
+from callbacks.trained import evaluated
 
 
 @final
@@ -19,6 +20,10 @@ class BestCheckpoint(Callback):
         monitor: name of the metric.
         higher_is_better: whether that is so of this metric.
         sparsifier: says when the target is reached.
+
+    Attributes:
+        best: the "step" of that checkpoint, this metric, and the others of the same validation; None before there is
+            one.
     """
 
     def __init__(self, path: Path, monitor: str, higher_is_better: bool, sparsifier: Sparsifier) -> None:
@@ -30,9 +35,11 @@ class BestCheckpoint(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.sparsifier.settled:
-            value = float(trainer.callback_metrics.get(self.monitor, math.nan))  # a correlation may not exist
-            if not math.isnan(value) and (self.best is None or self.better(value, self.best[self.monitor])):
-                self.best = {"step": trainer.global_step, self.monitor: value}
+            found = evaluated(trainer)
+            metrics = {name: value for name, value in found.items() if math.isfinite(value)}  # correlations may not be
+            value = metrics.get(self.monitor)
+            if value is not None and (self.best is None or self.better(value, self.best[self.monitor])):
+                self.best = {"step": trainer.global_step, self.monitor: value} | metrics
                 trainer.save_checkpoint(self.path)
 
     def state_dict(self) -> dict[str, Any]:

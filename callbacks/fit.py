@@ -79,6 +79,7 @@ def fit(
     )
     zeros = InheritedZeros(sparsifier)
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
+    best = BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -102,15 +103,7 @@ def fit(
                     SparsityProgressBar(sparsifier, zeros),
                     *([] if trial is None else [trial]),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
-                    *(
-                        [
-                            BestCheckpoint(
-                                checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier
-                            )
-                        ]
-                        if stop_step is None
-                        else []
-                    ),
+                    *([best] if stop_step is None else []),
                 ],
             )
         except (MisconfigurationException, TypeError, ValueError) as error:
@@ -141,12 +134,12 @@ def fit(
             if math.isinf(value) or (math.isnan(value) and name.endswith("/loss")):
                 raise RuntimeError(f"training diverged: {name} is {value}")
         counts = sparsifier.ledger(module, zeros.masks)
-        counts["trainable"] = trainable(subject.network, subject.head, counts)
+        counts["trainable"] = trainable(subject.network, subject.head, counts, sparsifier.frozen)
         for line in counts["tensors"]:  # as in the saved model, where what a tuning has added is merged
             line["name"] = line["name"].replace(".base_layer.", ".")
         counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]
         counts["flops"] = flops.result(built)
-        numbers = record.result(counts)
+        numbers = record.result(counts) | {"best": best.best}
     finally:
         close(loggers, numbers, counts)
     return numbers, counts

@@ -10,6 +10,7 @@ from callbacks.inherited_zeros import InheritedZeros
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import in_evaluation_mode, trained
 from sparsity.flops import Cost, measure
+from sparsity.inherited import inherited
 
 
 @final
@@ -17,7 +18,8 @@ class Flops(Callback):
     """Adds up the floating-point operations of a run (Evci et al. 2020, arXiv 1911.11134, appendix H).
 
     Zeros are taken to cost nothing, whatever the hardware makes of them: the numbers say what a method could save, not
-    what it saved. Gradients that a method takes before training are dense and count.
+    what it saved. Gradients that a method takes before training are dense and count. So do the forward passes of other
+    networks that each training batch goes through, as of a teacher.
 
     Args:
         sparsifier: knows the densities of the weights, and of the gradients that a step takes.
@@ -30,7 +32,8 @@ class Flops(Callback):
         self.zeros = zeros
         self.own = own
         self.train = 0.0
-        self._cost: Cost | None = None
+        self._costs: dict[nn.Module, Cost] = {}
+        self._asked: dict[nn.Module, dict[str, float]] = {}  # densities of networks that only say something
         self._validation = {"sparse": 0.0, "dense": 0.0, "examples": 0.0}
 
     def result(self, trainer: Trainer) -> dict[str, float]:
@@ -55,6 +58,11 @@ class Flops(Callback):
         # Whatever batches are looked at, they are taken to be as large as this one. Before training all is dense.
         densities = self._densities if step else None
         self.train += self.sparsifier.forward_passes(step) * cost.forward(sequences, length, densities)
+        for other in trained(pl_module).asked:
+            cost = self._measured(trainer, pl_module, batch, other)
+            if other not in self._asked:
+                self._asked[other] = {n: float(mask.float().mean()) for n, mask in inherited(other).items()}
+            self.train += cost.forward(sequences, length, self._asked[other])
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validation = dict.fromkeys(self._validation, 0.0)
@@ -79,12 +87,15 @@ class Flops(Callback):
             return
         self.train, self._validation = state_dict["train"], state_dict["validation"]
 
-    def _measured(self, trainer: Trainer, module: LightningModule, batch: Any) -> Cost:
-        if self._cost is None:
+    def _measured(self, trainer: Trainer, module: LightningModule, batch: Any, other: nn.Module | None = None) -> Cost:
+        network = trained(module).network if other is None else other
+        if network not in self._costs:
             _, sequences, length = trained(module).size(batch)
             with in_evaluation_mode(module), torch.no_grad(), trainer.precision_plugin.forward_context():
-                self._cost = measure(trained(module).network, lambda: trained(module).outputs(batch), sequences, length)
-        return self._cost
+                self._costs[network] = measure(
+                    network, lambda: trained(module).outputs(batch, network), sequences, length
+                )
+        return self._costs[network]
 
 
 def _frozen(network: nn.Module) -> dict[str, float]:

@@ -76,6 +76,10 @@ class LearnedScores(StraightThrough, ABC):
     def descending(self) -> Masks:
         return {name: mask for name, mask in self.masks.items() if self._trains(name)}
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"trained_scores": sum(score.numel() for score in self._scores.values())}
+
     def gradient(self, name: str, weight: Parameter, gradient: Tensor) -> Tensor | None:
         self._scores[name].grad = score_gradient(gradient, weight.detach()).float()
         return zero_(gradient, self.masks[name]) if self._trains(name) else None
@@ -88,11 +92,12 @@ class LearnedScores(StraightThrough, ABC):
         for pattern in self.train:
             if not any(re.search(pattern, name) for name in names):
                 raise ValueError(f"method.sparsifier.train '{pattern}' matches no parameter, such as {names[-1]}")
-        self._frozen = [w for name, w in trained(pl_module).network.named_parameters() if not self._trains(name)]
+        parameters = trained(pl_module).network.named_parameters()
+        self.frozen = {name: parameter for name, parameter in parameters if not self._trains(name)}
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         super().on_before_optimizer_step(trainer, pl_module, optimizer)
-        for parameter in self._frozen:
+        for parameter in self.frozen.values():
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:

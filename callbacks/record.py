@@ -8,7 +8,7 @@ from typing import Any, final
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.sparsifier import Sparsifier
-from callbacks.trained import trained
+from callbacks.trained import evaluated, trained
 
 
 @final
@@ -102,7 +102,4 @@ class Record(Callback):
             self._since = None
 
     def _collect(self, trainer: Trainer) -> None:
-        evaluated = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.metrics |= {
-            name: value for name, value in evaluated.items() if not name.startswith(("train/", "sparsity"))
-        }
+        self.metrics |= evaluated(trainer)

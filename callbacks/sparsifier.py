@@ -36,6 +36,7 @@ class Sparsifier(Callback, ABC):
 
     Attributes:
         keeps_zeros: whether weights out of scope that are zero in the beginning stay zero; see `InheritedZeros`.
+        frozen: parameters of the network that have gradients and get no step, by name.
 
     Args:
         budget: sparsity of the scope at the end of the plan, and which weights that is; None = nothing is ever zeroed.
@@ -44,6 +45,7 @@ class Sparsifier(Callback, ABC):
     """
 
     keeps_zeros = True
+    frozen: Mapping[str, Parameter] = {}
 
     def __init__(self, budget: Budget | None, scoring: Scoring | None = None, moments: Moments | None = None) -> None:
         self.target = 0.0 if budget is None else budget.sparsity

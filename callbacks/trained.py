@@ -20,6 +20,7 @@ class Trained(Protocol):
     validation_examples: how many examples a validation evaluates.
     tested: whether there are splits that only the final network is evaluated on.
     untrained: names of layers whose weights are new, drawn at random.
+    asked: other networks, which say something of each training batch, too.
     """
 
     network: nn.Module
@@ -34,11 +35,14 @@ class Trained(Protocol):
     @property
     def validation_examples(self) -> int: ...
 
+    @property
+    def asked(self) -> Sequence[nn.Module]: ...
+
     def loss(self, batch: Any) -> Tensor:
         """What is descended on a batch of training data, a scalar."""
 
-    def outputs(self, batch: Any) -> Any:
-        """What the network says of a batch of any data."""
+    def outputs(self, batch: Any, network: Any = None) -> Any:
+        """What the network, or another one that is asked, says of a batch of any data."""
 
     def train_dataloader(self) -> Any: ...
 
@@ -81,6 +85,12 @@ def batches_ahead(trainer: Trainer, module: LightningModule, batches: int) -> It
     micro_batches = iter(trained(module).sample_dataloader(batches))
     for _ in range(batches):
         yield (trainer.strategy.batch_to_device(batch) for batch in islice(micro_batches, accumulate))
+
+
+def evaluated(trainer: Trainer) -> dict[str, float]:
+    """Returns the metrics of the latest evaluation, by <split>/<metric>."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return {name: value for name, value in metrics.items() if not name.startswith(("train/", "sparsity"))}
 
 
 def over_ranks(trainer: Trainer, operation: str, tensor: Tensor) -> Tensor:

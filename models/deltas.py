@@ -23,6 +23,8 @@ from models.tuning import Tuning
 class SparseLora(lora.Linear):
     """peft's LoRA layer, with the zeros of its base layer."""
 
+    base_layer: nn.Linear
+
     def get_delta_weight(self, adapter: str) -> Tensor:
         return _on_kept(self.base_layer.weight, super().get_delta_weight(adapter))
 
@@ -77,9 +79,10 @@ class Lora(Tuning):
 
     def add(self, network: PreTrainedModel) -> None:
         targets = linears(network, self.parts, self.layers)
-        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=targets, init_lora_weights="gaussian")
+        alpha: Any = self.alpha  # a factor, of which peft says that it is a whole number
+        config = LoraConfig(r=self.rank, lora_alpha=alpha, target_modules=targets, init_lora_weights="gaussian")
         config._register_custom_module({nn.Linear: SparseLora})
-        _inject(network, config)
+        _inject(network, config, targets)
 
 
 @final
@@ -104,7 +107,7 @@ class Ia3(Tuning):
     def add(self, network: PreTrainedModel) -> None:
         targets = linears(network, self.parts, self.layers)
         inputs = linears(network, ["output"], self.layers) if "output" in self.parts else []
-        _inject(network, IA3Config(target_modules=targets, feedforward_modules=inputs))
+        _inject(network, IA3Config(target_modules=targets, feedforward_modules=inputs), targets)
 
 
 @final
@@ -130,9 +133,7 @@ class Deltas(Tuning):
 
     def add(self, network: PreTrainedModel) -> None:
         for name in linears(network, self.parts, self.layers):
-            linear = network.get_submodule(name)
-            _check_linear(name, linear)
-            network.set_submodule(name, Delta(linear))
+            network.set_submodule(name, Delta(_linear(name, network.get_submodule(name))))
 
 
 @torch.no_grad()
@@ -145,6 +146,7 @@ def merge(network: PreTrainedModel) -> PreTrainedModel:
     for name, module in list(network.named_modules()):
         if isinstance(module, BaseTunerLayer | Delta):
             linear = module.get_base_layer()
+            assert isinstance(linear, nn.Linear)
             zeros = linear.weight == 0
             module.merge(safe_merge=True)
             if linear.weight[zeros].any() or not linear.weight.isfinite().all():
@@ -153,9 +155,9 @@ def merge(network: PreTrainedModel) -> PreTrainedModel:
     return network
 
 
-def _inject(network: PreTrainedModel, config: PeftConfig) -> None:
-    for name in config.target_modules:
-        _check_linear(name, network.get_submodule(name))
+def _inject(network: PreTrainedModel, config: PeftConfig, targets: Sequence[str]) -> None:
+    for name in targets:
+        _linear(name, network.get_submodule(name))
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     inject_adapter_in_model(config, network)  # which freezes all else
     del network.peft_config  # or else a second injection takes it for one of the same layers
@@ -163,15 +165,17 @@ def _inject(network: PreTrainedModel, config: PeftConfig) -> None:
         parameter.requires_grad_()
 
 
-def _check_linear(name: str, module: nn.Module) -> None:
+def _linear(name: str, module: nn.Module) -> nn.Linear:
     if not isinstance(module, nn.Linear):
         raise ValueError(f"{name} is tuned twice; give the tunings different parts or layers")
+    return module
 
 
 def _on_kept(weight: Tensor, delta: Tensor) -> Tensor:
     return torch.where(weight != 0, delta, 0.0)
 
 
-def _with(linear: nn.Linear, delta: Tensor, x: Tensor) -> Any:
+def _with(linear: nn.Linear, delta: Tensor, x: Tensor) -> Tensor:
     """Calls a layer with another weight, so that whatever looks at the layer sees it called."""
-    return functional_call(linear, {"weight": linear.weight + delta}, (x,))
+    product: Tensor = functional_call(linear, {"weight": linear.weight + delta}, (x,))
+    return product

@@ -91,4 +91,5 @@ class _Linear(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        return _LINEAR.get(func, func)(*args, **(kwargs or {}))
+        replaced: Callable[..., Any] = _LINEAR.get(func, func)
+        return replaced(*args, **(kwargs or {}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -35,6 +36,12 @@ def set_dropout(network: PreTrainedModel, probability: float) -> None:
         for module in head.modules():
             if isinstance(module, nn.Dropout):
                 module.p = probability
+
+
+def classes(network: PreTrainedModel) -> list[str]:
+    """The names of a head's classes, in order; LABEL_0 and so on where no task has named them."""
+    names: Any = network.config.id2label
+    return [names[index] for index in range(len(names))]
 
 
 @contextmanager

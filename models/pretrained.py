@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from models.heads import check_dropout, set_dropout
+from models.pooling import Pooling
 from models.reading import VOCABULARIES, fast_tokenizer, reading
 from models.saving import attach
 
@@ -27,6 +28,7 @@ class Pretrained:
         head_dropout: before the classifier; None keeps the model's own.
         head_init: draws the weights of one layer anew. It is applied to each layer of a new head: the classifier and,
             for RoBERTa, the pooler, which its pretraining does not use. None leaves the initialisation of transformers.
+        pooling: PETL's head instead of transformers' own, which is None.
 
     Raises:
         FileNotFoundError: `name` is a path, and the folder or a file in it is missing.
@@ -39,6 +41,7 @@ class Pretrained:
         dropout: float | None = None,
         head_dropout: float | None = None,
         head_init: Callable[[nn.Module], None] | None = None,
+        pooling: Pooling | None = None,
     ) -> None:
         for key, probability in {"dropout": dropout, "head_dropout": head_dropout}.items():
             if probability is not None:
@@ -49,6 +52,7 @@ class Pretrained:
         self.dropout = dropout
         self.head_dropout = head_dropout
         self.head_init = head_init
+        self.pooling = pooling
         if self.local:
             _check_folder(path)
         elif name.startswith(("/", ".", "~")) or name.count("/") > 1:
@@ -73,6 +77,8 @@ class Pretrained:
                 was trained on the same classes in another order.
         """
         network, missing = self._load(auto_class, self._dropouts() | config)
+        if self.pooling is not None:
+            missing |= self.pooling.renew(network)
         network.untrained = sorted({key.rpartition(".")[0] for key in missing})  # type: ignore[assignment]
         if self.head_init is not None:
             for layer in new_head(network, missing):

@@ -1,22 +1,24 @@
 """How a tuned network is saved, and how what cannot be merged into it comes back."""
 
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from models.bottleneck import Bottleneck
 from models.deltas import merge
+from models.pooling import Pooling
 from models.prefix import Prefix
 
 
 def save(network: PreTrainedModel, folder: Path) -> None:
     """Saves a network as a plain one, with everything merged that can be; the network itself is merged, too.
 
-    Adapters and prefixes cannot be. Their tensors are saved with the others, and `additions` in config.json says what
-    they belong to: `Pretrained` builds the network with them. transformers alone loads it without them, and reports
-    their names as unexpected.
+    Adapters, prefixes and pooling cannot be. Their tensors are saved with the others, and `additions` in config.json
+    says what they belong to: `Pretrained` builds the network with them. transformers alone loads it without them, and
+    reports their names as unexpected.
 
     Raises:
         RuntimeError: a merged weight would lose zeros or is not finite.
@@ -33,7 +35,7 @@ def attach(network: PreTrainedModel, name: str) -> set[str]:
         ValueError: an addition is of a kind that is not known.
         KeyError, OSError: their weights are not there.
     """
-    additions = getattr(network.config, "additions", [])
+    additions: list[dict[str, Any]] = getattr(network.config, "additions", [])
     if not additions:
         return set()
     network.config.additions = []  # which each notes again
@@ -44,9 +46,13 @@ def attach(network: PreTrainedModel, name: str) -> set[str]:
                 Bottleneck(**options).add(network)
             case {"kind": "prefix", **options}:
                 Prefix(**options).add(network)
+            case {"kind": "pooling", **options}:
+                Pooling(**options).add(network)
             case _:
                 raise ValueError(f"its config names an addition that is not known, {addition}")
     added = network.state_dict().keys() - before
-    stored = load_file(cached_file(name, "model.safetensors"))
+    file = cached_file(name, "model.safetensors")
+    assert file is not None  # where it is not there, that is an error
+    stored = load_file(file)
     network.load_state_dict({key: stored[key] for key in added}, strict=False)
     return added

@@ -62,4 +62,5 @@ class Scratch:
         """
         tokenizer = self.tokenizer()
         known = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
-        return auto_class.from_config(BertConfig(**known | self.sizes | config))
+        network: PreTrainedModel = auto_class.from_config(BertConfig(**known | self.sizes | config))
+        return network

@@ -80,4 +80,6 @@ class Tiny:
         `config` goes to BertConfig (for instance `num_labels=2`) and wins over this object's own sizes.
         """
         ids = vocabulary()
-        return auto_class.from_config(BertConfig(vocab_size=len(ids), pad_token_id=ids["[PAD]"], **self.sizes | config))
+        known = {"vocab_size": len(ids), "pad_token_id": ids["[PAD]"]}
+        network: PreTrainedModel = auto_class.from_config(BertConfig(**known | self.sizes | config))
+        return network

@@ -25,7 +25,6 @@ class TaskSettings:
     data: Call
     module: Call
     data_dir: str | None = None
-    epochs: bool = True  # whether an epoch can be counted in its rows
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,6 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
             raise ValueError(f"{key}={value} {rule}")
     if (resolved["steps"] is None) == (resolved["epochs"] is None):
         raise ValueError("give either steps=<optimizer steps> or epochs=<passes over the training data>")
-    if resolved["epochs"] is not None and not resolved["task"].get("epochs", True):
-        raise ValueError(f"task={resolved['task']['name']} cuts its rows into examples: give steps instead of epochs")
     for key in sorted(resolved["trainer"].keys() & OURS_TO_SET):
         raise ValueError(f"trainer.{key} is not yours to set: {OURS_TO_SET[key]}")
     if resolved["trainer"].get("devices") not in (1, "1", None):

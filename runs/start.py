@@ -157,13 +157,13 @@ def levels(sparsity: float, rate: float, of_remaining: bool = True) -> list[floa
 
 
 def needs(config: DictConfig) -> Needs:
-    """The configs of the runs that a run needs, by role.
+    """The configs of the runs that a run needs, by role; who takes no step needs no teacher.
 
     Raises:
         ValueError: the start is not one for this config, or its teacher has to be named.
     """
     found: Needs = instantiate(config.method.start).needs(config)
-    if "teacher" in config.loss and config.loss.teacher is None:
+    if "teacher" in config.loss and config.loss.teacher is None and config.steps != 0:
         if config.tuning != _file("tuning", "full"):
             raise ValueError(
                 "loss.teacher=null asks for tuning=full; with another tuning name the folder of a finished run,"

@@ -11,8 +11,9 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         (name, "undefined" if value is None else f"{value:.4f}") for name, value in sorted(result["metrics"].items())
     ]
     rows += [
+        *best(result.get("best"), result["steps"]),
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
-        *trained(result.get("trainable")),
+        *trained(result.get("trainable"), result.get("trained_scores", 0)),
         ("steps", f"{result['steps'] or '0: evaluated without training'}"),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
@@ -22,10 +23,17 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows)])
 
 
-def trained(counts: dict[str, int] | None) -> list[tuple[str, str]]:
-    """Returns the line that says how many parameters are trained, where not all are."""
-    if counts is None or counts["all"] == counts["of"]:
+def best(found: dict[str, float] | None, steps: int) -> list[tuple[str, str]]:
+    """Returns the line that says which checkpoint was best on validation, where that is not the last one."""
+    if found is None or found["step"] == steps:
         return []
-    return [
-        ("trained", f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head")
-    ]
+    metric = list(found)[1]
+    return [("best", f"{metric} {found[metric]:.4f} at step {found['step']}")]
+
+
+def trained(counts: dict[str, int] | None, scores: int) -> list[tuple[str, str]]:
+    """Returns the line that says how many parameters are trained, where not all are or scores are, too."""
+    if counts is None or (counts["all"] == counts["of"] and not scores):
+        return []
+    text = f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head"
+    return [("trained", f"{text}; {scores:,} scores" if scores else text)]

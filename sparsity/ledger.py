@@ -48,18 +48,22 @@ def ledger(
     }
 
 
-def trainable(network: nn.Module, head: Collection[str], ledger: Ledger) -> dict[str, int]:
+def trainable(
+    network: nn.Module, head: Collection[str], ledger: Ledger, frozen: Collection[str] = ()
+) -> dict[str, int]:
     """Returns how many weights are trained, pruned ones not counted: {"all", "head", "without_head", "of"}.
 
     Args:
         head: names of the parameters that are the head.
         ledger: says what is pruned.
+        frozen: names of parameters that have gradients and are not trained by them.
 
     Returns:
         "of" is what all parameters would come to, those that a tuning has added included.
     """
     pruned = {tensor["name"]: tensor["numel"] - tensor["kept"] for tensor in ledger["tensors"]}
-    trained = {n: p.numel() - pruned.get(n, 0) for n, p in network.named_parameters() if p.requires_grad}
+    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad and name not in frozen}
+    trained = {name: p.numel() - pruned.get(name, 0) for name, p in parameters.items()}
     total, above = sum(trained.values()), sum(count for name, count in trained.items() if name in head)
     return {"all": total, "head": above, "without_head": total - above, "of": ledger["model"]["kept"]}
 

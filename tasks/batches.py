@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import final
+from typing import Any, Protocol, final
 
 import numpy as np
 import torch
@@ -22,6 +22,13 @@ Noise = Callable[[Batch, int | None], Batch]
 def unchanged(batch: Batch, step: int | None) -> Batch:
     """The noise that is none."""
     return batch
+
+
+class Encoded(Protocol):
+    """An example as a network takes it, of so many tokens."""
+
+    @property
+    def length(self) -> int: ...
 
 
 @final
@@ -61,7 +68,7 @@ class LengthGroupedBatches:
         ValueError: there is no data, or the batch cannot be split evenly.
     """
 
-    lengths: Sequence[int]
+    lengths: Sequence[int] | np.ndarray
     batch_size: int
     steps: int
     seed: int
@@ -71,7 +78,7 @@ class LengthGroupedBatches:
     start: int = 0
 
     def __post_init__(self) -> None:
-        if not self.lengths:
+        if not len(self.lengths):
             raise ValueError("the training split has no examples")
         if self.batch_size < 1 or self.batch_size % (self.accumulate * self.world_size):
             raise ValueError(
@@ -112,7 +119,9 @@ class LengthGroupedBatches:
         return np.random.default_rng((self.seed, EPOCH, epoch)).permutation(len(self.lengths))
 
 
-def evaluation_batches(lengths: Sequence[int], batch_size: int, rank: int = 0, world_size: int = 1) -> list[list[int]]:
+def evaluation_batches(
+    lengths: Sequence[int] | np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1
+) -> list[list[int]]:
     """Each example once, sorted by length, in batches of at most `batch_size` for this rank.
 
     All ranks get equally many batches, of sizes that differ by one at most: no rank waits for another one's batch. For
@@ -136,9 +145,9 @@ class Loader:
             function of the examples and the step, so that runs resume and ranks agree.
     """
 
-    examples: Sequence[Example]
+    examples: Sequence[Encoded]
     order: LengthGroupedBatches | Sequence[Sequence[int]]
-    collate: Callable[[Sequence[Example]], Batch]
+    collate: Callable[[Sequence[Any]], Batch]
     noise: Noise = unchanged
 
     def __len__(self) -> int:

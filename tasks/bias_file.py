@@ -76,7 +76,8 @@ def _logarithms(table: np.ndarray, file: Path) -> np.ndarray:
         raise ValueError(
             f"{file}: row {_first(probabilities == 0)} rules a class out; give every class some probability"
         )
-    return np.log(probabilities / sums).astype(np.float32)
+    logs: np.ndarray = np.log(probabilities / sums).astype(np.float32)
+    return logs
 
 
 def _first(wrong: np.ndarray) -> int:

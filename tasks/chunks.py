@@ -1,8 +1,8 @@
 """Documents cut into sequences of at most so many tokens, of which each knows the words that its tokens belong to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import final, overload
 
 import numpy as np
@@ -13,6 +13,7 @@ from tasks.batches import Batch
 from tasks.rows import Document
 
 NO_WORD = -1  # of special tokens and padding
+TOGETHER = 1_000_000  # characters that are tokenized at once
 
 
 @final
@@ -55,11 +56,11 @@ class Chunks(Sequence[Chunk]):
             raise ValueError(f"task.module.max_length={max_length} leaves no room for text; it must be at least 4")
         if not tokenizer.is_fast:
             raise ValueError("whole words are masked by the word ids of a fast tokenizer; this model has a slow one")
-        self._ends = np.array([[tokenizer.cls_token_id], [tokenizer.sep_token_id]], np.int32)
-        # Texts may be as large as memory, so what is kept of a token is its id and one byte.
+        # Texts may be as large as memory, so what is kept of a token is its id, as short as can be, and one byte.
+        kind = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+        self._ends = np.array([[tokenizer.cls_token_id], [tokenizer.sep_token_id]], kind)
         ids, starts, borders = [], [], [0]
-        for document in documents:
-            pieces, begins = _tokens(tokenizer, document.text)
+        for pieces, begins in _tokens(tokenizer, documents, kind):
             if len(pieces) and borders[-1] and across_documents:
                 ids.append(self._ends[1])
                 starts.append(np.array([NO_WORD], np.int8))
@@ -70,15 +71,19 @@ class Chunks(Sequence[Chunk]):
         self._ids, self._starts = (np.concatenate(parts) if parts else np.array([], np.int8) for parts in (ids, starts))
         if across_documents:
             borders = [0, len(self._ids)]
-        self._places = [
-            (first, min(first + room, end))
-            for begin, end in pairwise(borders)
-            for first in range(begin, end, room)
-            if (self._starts[first : min(first + room, end)] != NO_WORD).any()
-        ]
+        firsts = np.concatenate([np.arange(*border, room) for border in pairwise(borders)] or [np.array([], np.int64)])
+        ends = np.append(firsts, borders[-1])[1:]  # a chunk is followed by the next one
+        worded = np.logical_or.reduceat(self._starts != NO_WORD, firsts) if len(firsts) else np.array([], bool)
+        self._firsts, self._lasts = firsts[worded], ends[worded]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._firsts)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each chunk, special ones included."""
+        lengths: np.ndarray = self._lasts - self._firsts + 2
+        return lengths
 
     @overload
     def __getitem__(self, index: int) -> Chunk: ...
@@ -86,8 +91,8 @@ class Chunks(Sequence[Chunk]):
     def __getitem__(self, index: slice) -> list[Chunk]: ...
     def __getitem__(self, index: int | slice) -> Chunk | list[Chunk]:
         if isinstance(index, slice):
-            return [self._chunk(*place) for place in self._places[index]]
-        return self._chunk(*self._places[index])
+            return [self._chunk(first, end) for first, end in zip(self._firsts[index], self._lasts[index], strict=True)]
+        return self._chunk(self._firsts[index], self._lasts[index])
 
     def _chunk(self, first: int, end: int) -> Chunk:
         starts = self._starts[first:end]
@@ -100,19 +105,40 @@ class Chunks(Sequence[Chunk]):
         return Chunk(ids, np.pad(words, 1, constant_values=NO_WORD))
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of a document's tokens, and of each whether a word starts there: 1, 0, or `NO_WORD` where there is none."""
-    encoded = tokenizer(text.split("\n"), add_special_tokens=False, return_attention_mask=False, verbose=False)
-    ids = [np.array(line, np.int32) for line in encoded["input_ids"]]
-    starts = [np.array([*_starts(encoded.word_ids(number))], np.int8) for number in range(len(ids))]
-    return np.concatenate(ids), np.concatenate(starts)
+def _tokens(
+    tokenizer: PreTrainedTokenizerBase, documents: Iterable[Document], kind: type[np.unsignedinteger]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids of each document's tokens, and of each whether a word starts there: 1, 0, or `NO_WORD` where there is none.
+
+    Many are tokenized together, which occupies all cores.
+    """
+    for together in _gathered(documents):
+        paragraphs = [document.text.split("\n") for document in together]
+        lines = [line for each in paragraphs for line in each]
+        encoded = tokenizer(lines, add_special_tokens=False, return_attention_mask=False, verbose=False)
+        found = iter(encoded.encodings or ())
+        for each in paragraphs:
+            of_lines = list(islice(found, len(each)))
+            ids, starts = [np.array(line.ids, kind) for line in of_lines], [_starts(line.word_ids) for line in of_lines]
+            yield np.concatenate(ids), np.concatenate(starts)
 
 
-def _starts(words: Sequence[int | None]) -> Iterator[int]:
-    before = None
-    for word in words:
-        yield NO_WORD if word is None else int(word != before)
-        before = word
+def _gathered(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    gathered, size = [], 0
+    for document in documents:
+        gathered.append(document)
+        size += len(document.text)
+        if size >= TOGETHER:
+            yield gathered
+            gathered, size = [], 0
+    if gathered:
+        yield gathered
+
+
+def _starts(words: Sequence[int | None]) -> np.ndarray:
+    numbers = np.array(words, np.float64)  # None becomes NaN, which equals nothing
+    starts = np.append(np.nan, numbers)[:-1] != numbers
+    return np.where(np.isnan(numbers), NO_WORD, starts).astype(np.int8)
 
 
 def padded(chunks: Sequence[Chunk], padding: int) -> Batch:

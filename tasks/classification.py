@@ -9,10 +9,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from tasks.batches import Batch, Example, sequences
-from tasks.encoding import pair
+from tasks.encoding import pair, room
 from tasks.recipe import Recipe
 from tasks.rows import Pair, class_names
-from tasks.task import Model, Task, room
+from tasks.task import Model, Task
 
 
 @final
@@ -50,7 +50,7 @@ class Classification(Task):
             label2id={name: index for index, name in names.items()},
         )
         tokenizer = model.tokenizer()
-        length = room(network, max_length)
+        length = room(network.config, max_length)
         for rows in data.values():
             check_classes(rows, len(names))
         accuracy: Metric = MulticlassAccuracy(num_classes=len(names), average="micro")

@@ -11,10 +11,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from transformers import AutoModelForMaskedLM, PreTrainedTokenizerBase
 
 from tasks.batches import Batch, Example, blanks
-from tasks.encoding import with_blank
+from tasks.encoding import room, with_blank
 from tasks.recipe import Recipe
 from tasks.rows import Cloze, answer
-from tasks.task import Model, Task, room
+from tasks.task import Model, Task
 
 
 @final
@@ -59,7 +59,7 @@ class BlankFilling(Task):
         if tokenizer.mask_token_id is None:
             raise ValueError(f"the tokenizer of model '{model.name}' has no mask token, which this task needs")
         most = max((len(row.options) for rows in data.values() for row in rows), default=2)
-        length = room(network, max_length)
+        length = room(network.config, max_length)
         super().__init__(
             network=network,
             tokenizer=tokenizer,
@@ -94,13 +94,14 @@ def encoded(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Cloze], max_lengt
         ValueError: a row has a label outside of its options, or a sentence or an option does not fit.
     """
     texts = [(row.before, option, row.after) for row in rows for option in row.options]
-    ids, places = map(iter, with_blank(tokenizer, texts, max_length))
+    ids, places = with_blank(tokenizer, texts, max_length)
+    every_id, every_place = iter(ids), iter(places)
     return [
         Example(
-            ids=list(islice(ids, len(row.options))),
+            ids=list(islice(every_id, len(row.options))),
             types=None,
             label=answer(row, len(row.options)),
-            blanks=list(islice(places, len(row.options))),
+            blanks=list(islice(every_place, len(row.options))),
         )
         for row in rows
     ]

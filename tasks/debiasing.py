@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from models.heads import classes
 from tasks import bias_file, bias_model
 from tasks.batches import Batch
 from tasks.losses import Loss, Outputs
@@ -42,13 +43,13 @@ class Debiasing(Loss, ABC):
             FileNotFoundError: there is no such file.
             ValueError: the task has no fixed classes, or the model's predictions are not to be had.
         """
-        if not all(isinstance(row, Pair) for row in rows) or network.config.num_labels < 2:
+        names = classes(network)
+        if not all(isinstance(row, Pair) for row in rows) or len(names) < 2:
             raise ValueError("a debiasing loss needs texts or pairs with classes; use loss=supervised for other tasks")
-        classes = class_names([network.config.id2label[index] for index in range(network.config.num_labels)])
         if self.bias_file is None:
-            found = bias_model.predictions(rows, len(classes))
+            found = bias_model.predictions(rows, len(names))
         else:
-            found = bias_file.read(self.bias_file, [row.id for row in rows], classes)
+            found = bias_file.read(self.bias_file, [row.id for row in rows], class_names(names))
         # Not in checkpoints: it is data.
         self.register_buffer("bias", torch.from_numpy(found), persistent=False)
 
@@ -85,6 +86,8 @@ class Reweighting(Debiasing):
         ValueError: `beta` is negative.
     """
 
+    weights: Tensor
+
     def __init__(self, bias_file: str | None = None, beta: float = 1.0) -> None:
         if not 0 <= beta < float("inf"):
             raise ValueError(f"loss.beta={beta} must be at least 0")
@@ -94,14 +97,13 @@ class Reweighting(Debiasing):
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
         super().prepare(network, rows)
         labels = torch.tensor([row.label for row in rows])
-        weights = (1 - self.bias.gather(1, labels[:, None])[:, 0].double().exp()).clamp_min(0) ** self.beta
+        weights = (1 - self.bias.gather(1, labels[:, None])[:, 0].double().exp()).clamp_min(0).pow(self.beta)
         if not weights.sum() > 0:
             raise ValueError("the bias-only model is sure of every training row, so that nothing is left to learn from")
         self.register_buffer("weights", (weights / weights.mean()).float(), persistent=False)
 
     def forward(self, outputs: Outputs, batch: Batch, by: By) -> Tensor:
-        weights: Any = self.weights
-        return (weights[batch["index"]] * outputs.losses).mean()
+        return (self.weights[batch["index"]] * outputs.losses).mean()
 
 
 @final
@@ -122,6 +124,9 @@ class ConfidenceRegularization(Debiasing):
     def prepare(self, network: PreTrainedModel, rows: Sequence[Any]) -> None:
         self._teacher = Teacher(self._folder, network)
         super().prepare(network, rows)
+
+    def asked(self, device: torch.device) -> Sequence[PreTrainedModel]:
+        return (self._teacher.on(device),)
 
     def forward(self, outputs: Outputs, batch: Batch, by: By) -> Tensor:
         said = self._teacher.says(by, outputs.logits.device).logits.log_softmax(-1)

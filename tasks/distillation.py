@@ -73,6 +73,9 @@ class Distillation(Loss):
                 f" network {student.num_attention_heads}; use loss.hidden"
             )
 
+    def asked(self, device: torch.device) -> Sequence[PreTrainedModel]:
+        return (self._teacher.on(device),)
+
     def forward(self, outputs: Outputs, batch: Batch, by: Callable[[PreTrainedModel], Outputs]) -> Tensor:
         taught = self._teacher.says(by, outputs.logits.device)
         loss = self.share * soft(outputs.logits, taught.logits, self.temperature)
@@ -98,13 +101,14 @@ def soft(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 
 def states(outputs: Outputs, teacher: Outputs, projection: nn.Module) -> Tensor:
-    """Returns the squared difference of hidden states, the mean over layers, real tokens and dimensions."""
+    """Returns the squared difference of hidden states, the mean over layers, sequences, their tokens and dimensions."""
     last, teachers_last = len(outputs.hidden) - 1, len(teacher.hidden) - 1
     pairs = [
-        (projection(state[outputs.real]), teacher.hidden[round(layer * teachers_last / last)][outputs.real])
+        (projection(state).float(), teacher.hidden[round(layer * teachers_last / last)].float())
         for layer, state in enumerate(outputs.hidden)
     ]
-    return torch.stack([functional.mse_loss(state.float(), other.float()) for state, other in pairs]).mean()
+    lost = [functional.mse_loss(state, other, reduction="none").mean(-1) for state, other in pairs]
+    return torch.stack([over_tokens(each, outputs.real) for each in lost]).mean()
 
 
 def relations(network: PreTrainedModel, hidden: Sequence[Tensor]) -> list[Tensor]:
@@ -112,7 +116,8 @@ def relations(network: PreTrainedModel, hidden: Sequence[Tensor]) -> list[Tensor
 
     They are of shape (sequences, heads, tokens, tokens).
     """
-    layer: Any = network.base_model.encoder.layer[-1].attention.self
+    encoder: Any = network.base_model.encoder
+    layer = encoder.layer[-1].attention.self
     query, key, value = (
         part(hidden[-2]).unflatten(-1, (layer.num_attention_heads, -1)).transpose(1, 2)
         for part in (layer.query, layer.key, layer.value)
@@ -121,7 +126,8 @@ def relations(network: PreTrainedModel, hidden: Sequence[Tensor]) -> list[Tensor
 
 
 def divergence(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
-    """Returns KL(teacher || student) of the probabilities that products give, the mean over heads and real tokens.
+    """Returns KL(teacher || student) of the probabilities that products give, the mean over sequences, their tokens and
+    heads.
 
     Args:
         student: (sequences, heads, tokens, tokens).
@@ -131,4 +137,14 @@ def divergence(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
     least = torch.finfo(torch.float32).min
     said, right = (each.float().masked_fill(~real[:, None, None], least).log_softmax(-1) for each in (student, teacher))
     lost = functional.kl_div(said, right, reduction="none", log_target=True).sum(-1)
-    return lost.transpose(1, 2)[real].mean()
+    return over_tokens(lost.mean(1), real)
+
+
+def over_tokens(values: Tensor, real: Tensor) -> Tensor:
+    """Returns the mean over sequences of the mean over their real tokens, so that micro-batches and ranks add up.
+
+    Args:
+        values: (sequences, tokens).
+        real: which tokens are no padding, of the same shape.
+    """
+    return (values.masked_fill(~real, 0.0).sum(1) / real.sum(1)).mean()

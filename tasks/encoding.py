@@ -93,6 +93,12 @@ def positions(config: PretrainedConfig) -> int:
     return int(config.max_position_embeddings) - int(config.pad_token_id) - 1
 
 
+def room(config: PretrainedConfig, max_length: int | None) -> int:
+    """Tokens a sequence may have: what the position table allows, or `max_length` if that is less."""
+    allowed = positions(config)
+    return allowed if max_length is None else min(max_length, allowed)
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """The special tokens before, between and behind the texts, and the token type of the last text, if it has one."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
-from tasks.batches import Batch, Example, LengthGroupedBatches, Loader, Noise, evaluation_batches, unchanged
+import numpy as np
+
+from tasks.batches import Batch, Encoded, LengthGroupedBatches, Loader, Noise, evaluation_batches, unchanged
+from tasks.chunks import Chunks
 from tasks.recipe import Recipe
 
 
@@ -20,8 +23,8 @@ class Loading:
         noise: what is done to each batch; see `Loader`.
     """
 
-    examples: Mapping[str, Sequence[Example]]
-    collate: Callable[[Sequence[Example]], Batch]
+    examples: Mapping[str, Sequence[Encoded]]
+    collate: Callable[[Sequence[Any]], Batch]
     recipe: Recipe
     noise: Noise = unchanged
 
@@ -36,7 +39,7 @@ class Loading:
                 raise ValueError("the method looks at training data, and the data of the task has no split 'train'")
             return Loader((), (), self.collate)
         order = LengthGroupedBatches(
-            lengths=[example.length for example in self.examples["train"]],
+            lengths=lengths(self.examples["train"]),
             batch_size=self.recipe.batch_size,
             steps=steps,
             seed=self.recipe.seed,
@@ -49,9 +52,16 @@ class Loading:
 
     def evaluation(self, split: str, rank: int, world_size: int) -> Loader:
         """A rank's share of a split, each example once."""
-        lengths = [example.length for example in self.examples[split]]
         # No more examples at once than in training, whose gradients need more memory than evaluation.
         size = max(1, self.recipe.batch_size // (self.recipe.accumulate * world_size))
         return Loader(
-            self.examples[split], evaluation_batches(lengths, size, rank, world_size), self.collate, self.noise
+            self.examples[split],
+            evaluation_batches(lengths(self.examples[split]), size, rank, world_size),
+            self.collate,
+            self.noise,
         )
+
+
+def lengths(examples: Sequence[Encoded]) -> np.ndarray:
+    """Tokens of each example; those of a long text are known without making them."""
+    return examples.lengths if isinstance(examples, Chunks) else np.array([example.length for example in examples])

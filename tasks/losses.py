@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -47,6 +48,10 @@ class Loss(nn.Module, ABC):
         Raises:
             ValueError: the loss cannot be had on them.
         """
+
+    def asked(self, device: torch.device) -> Sequence[PreTrainedModel]:
+        """Networks that say something of each training batch, too, on a device."""
+        return ()
 
     @abstractmethod
     def forward(self, outputs: Outputs, batch: Batch, by: Callable[[PreTrainedModel], Outputs]) -> Tensor:

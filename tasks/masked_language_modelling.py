@@ -10,10 +10,11 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel
 from models.heads import only
 from tasks.batches import Batch
 from tasks.chunks import Chunks, padded
+from tasks.encoding import room
 from tasks.losses import Outputs
 from tasks.recipe import Recipe
 from tasks.rows import Document
-from tasks.task import Model, Task, room
+from tasks.task import Model, Task
 from tasks.word_masking import WordMasking
 
 
@@ -51,7 +52,7 @@ class MaskedLanguageModelling(Task):
         network, tokenizer = model.build(AutoModelForMaskedLM), model.tokenizer()
         if tokenizer.mask_token_id is None:
             raise ValueError(f"model '{model.name}' has no mask token in its tokenizer; name one that has")
-        length = room(network, max_length)
+        length = room(network.config, max_length)
         super().__init__(
             network=network,
             tokenizer=tokenizer,

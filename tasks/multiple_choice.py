@@ -9,10 +9,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 
 from tasks.batches import Batch, Example, choices
-from tasks.encoding import Encode, pair
+from tasks.encoding import Encode, pair, room
 from tasks.recipe import Recipe
 from tasks.rows import Question, answer
-from tasks.task import Model, Task, room
+from tasks.task import Model, Task
 
 
 @final
@@ -48,7 +48,7 @@ class MultipleChoice(Task):
         network, tokenizer = model.build(AutoModelForMultipleChoice), model.tokenizer()
         most = max((len(row.choices) for rows in data.values() for row in rows), default=2)
         templates = (question, choice)
-        length = room(network, max_length)
+        length = room(network.config, max_length)
         super().__init__(
             network=network,
             tokenizer=tokenizer,

@@ -68,7 +68,8 @@ def linear(optimizer: Optimizer, steps: int, warmup: float) -> LRScheduler:
     Raises:
         ValueError: `warmup` is not within 0 and 1.
     """
-    return get_linear_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup), steps)
+    schedule: LRScheduler = get_linear_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup), steps)
+    return schedule
 
 
 def constant(optimizer: Optimizer, steps: int, warmup: float = 0.0) -> LRScheduler:
@@ -77,7 +78,8 @@ def constant(optimizer: Optimizer, steps: int, warmup: float = 0.0) -> LRSchedul
     Raises:
         ValueError: `warmup` is not within 0 and 1.
     """
-    return get_constant_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup))
+    schedule: LRScheduler = get_constant_schedule_with_warmup(optimizer, _warmup_steps(steps, warmup))
+    return schedule
 
 
 def polynomial(optimizer: Optimizer, steps: int, warmup: float, power: float = 1.0, end: float = 0.0) -> LRScheduler:
@@ -88,9 +90,10 @@ def polynomial(optimizer: Optimizer, steps: int, warmup: float, power: float = 1
     """
     if power <= 0:
         raise ValueError(f"optim.schedule.power={power} must be positive")
-    return get_polynomial_decay_schedule_with_warmup(
+    schedule: LRScheduler = get_polynomial_decay_schedule_with_warmup(
         optimizer, _warmup_steps(steps, warmup), steps, lr_end=end, power=power
     )
+    return schedule
 
 
 def rewinding(optimizer: Optimizer, steps: int, warmup: float, cycles: int, end: float = 0.0) -> LRScheduler:

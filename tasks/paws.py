@@ -52,7 +52,7 @@ def read(
 
 
 def _decoded(row: Pair, flipped: bool) -> Pair:
-    label = None if row.label is None else row.label ^ flipped
+    label = None if row.label is None else int(row.label) ^ flipped
     return replace(row, first=_text(row.first, row.id), second=_text(row.second or "", row.id), label=label)
 
 
@@ -60,6 +60,7 @@ def _text(text: str, row: str) -> str:
     if not (text[:2] in ("b'", 'b"') and len(text) > 2 and text[-1] == text[1]):
         return text
     try:
-        return ast.literal_eval(text).decode()
+        decoded: str = ast.literal_eval(text).decode()
     except (SyntaxError, ValueError, AttributeError) as error:
         raise ValueError(f"row {row}: {text[:40]}... is not a text that Python wrote as bytes") from error
+    return decoded

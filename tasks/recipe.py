@@ -1,5 +1,6 @@
 """How a task is trained, whichever it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -18,7 +19,7 @@ class Recipe:
         loss: what is descended.
         tuning: which parameters are trained.
         batch_size: examples per optimizer step, whatever the accumulation and the number of devices.
-        steps: optimizer steps of the run, from which the schedule is made.
+        steps: optimizer steps of a run with so many training examples, from which the schedule is made.
         seed: of the order of the training data.
         accumulate: micro-batches per optimizer step; the trainer's `accumulate_grad_batches` has to be the same.
     """
@@ -27,6 +28,6 @@ class Recipe:
     loss: Loss
     tuning: Tuning
     batch_size: int
-    steps: int
+    steps: Callable[[int], int]
     seed: int
     accumulate: int = 1

@@ -13,9 +13,10 @@ from transformers import AutoModelForSequenceClassification
 
 from tasks.batches import Batch, sequences
 from tasks.classification import encoded
+from tasks.encoding import room
 from tasks.recipe import Recipe
 from tasks.rows import Pair
-from tasks.task import Model, Task, room
+from tasks.task import Model, Task
 
 
 @final
@@ -56,7 +57,7 @@ class Regression(Task):
                 )
         network = model.build(AutoModelForSequenceClassification, num_labels=1, problem_type="regression")
         tokenizer = model.tokenizer()
-        length = room(network, max_length)
+        length = room(network.config, max_length)
         super().__init__(
             network=network,
             tokenizer=tokenizer,

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from tasks.batches import Example
+from tasks.batches import Encoded
+from tasks.chunks import Chunks
 
 
 @final
@@ -23,7 +24,7 @@ class Splits:
     unlabelled: frozenset[str]
 
 
-def splits(examples: Mapping[str, Sequence[Example]], steps: int) -> Splits:
+def splits(examples: Mapping[str, Sequence[Encoded]], steps: int) -> Splits:
     """Returns the use of each split in a run of so many steps.
 
     Raises:
@@ -41,13 +42,15 @@ def splits(examples: Mapping[str, Sequence[Example]], steps: int) -> Splits:
                 )
     if not examples.keys() - {"train"}:
         raise ValueError("the data of the task has nothing to evaluate: no rows in the split 'val' or another one")
-    # A text is its own label.
-    labelled = {split: sum(getattr(row, "label", 0) is not None for row in rows) for split, rows in examples.items()}
+    labelled = {
+        split: len(rows) if isinstance(rows, Chunks) else sum(_label(row) is not None for row in rows)
+        for split, rows in examples.items()
+    }
     for split, count in labelled.items():
         if count == 0 and split in ("train", "val"):
             raise ValueError(f"the rows of the split '{split}' have no labels")
         if 0 < count < len(examples[split]):
-            number = next(index for index, row in enumerate(examples[split]) if row.label is None)
+            number = next(index for index, row in enumerate(examples[split]) if _label(row) is None)
             raise ValueError(
                 f"{count} of the {len(examples[split])} rows of the split '{split}' have labels, row {number} (from 0)"
                 f" has none; label all or none"
@@ -58,3 +61,8 @@ def splits(examples: Mapping[str, Sequence[Example]], steps: int) -> Splits:
     # "val" comes first, because the trainer's progress is seen there.
     validated = sorted((split for split in evaluated if split not in tested), key=lambda split: split != "val")
     return Splits(tuple(validated), tested, unlabelled)
+
+
+def _label(row: Encoded) -> object:
+    """What is to be said of an example; a text is its own label."""
+    return getattr(row, "label", row)

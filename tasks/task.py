@@ -19,8 +19,7 @@ from transformers.utils import logging
 from models.blocks import head
 from models.flow import flow
 from models.saving import save
-from tasks.batches import INPUTS, Batch, Example, Loader, Noise, unchanged
-from tasks.encoding import positions
+from tasks.batches import INPUTS, Batch, Encoded, Loader, Noise, unchanged
 from tasks.loading import Loading
 from tasks.losses import Outputs
 from tasks.measures import Measures
@@ -69,22 +68,24 @@ class Task(LightningModule, ABC):
         network: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         data: Mapping[str, Sequence[Any]],
-        examples: Mapping[str, Sequence[Example]],
-        collate: Callable[[Sequence[Example], int], Batch],
+        examples: Mapping[str, Sequence[Encoded]],
+        collate: Callable[[Sequence[Any], int], Batch],
         metrics: Mapping[str, Metric],
         recipe: Recipe,
         submission: Mapping[str, str] | None = None,
         noise: Noise = unchanged,
     ) -> None:
         super().__init__()
-        self.splits = splits(examples, recipe.steps)
+        self.steps, self.batch_size = recipe.steps(len(examples.get("train", ()))), recipe.batch_size
+        self.splits = splits(examples, self.steps)
         self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
                 f" they do not belong together"
             )
-        if "train" in data:
+        self._prepared = self.steps > 0
+        if self._prepared:
             recipe.loss.prepare(network, data["train"])
         self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
         self.network = recipe.tuning(network)
@@ -92,7 +93,6 @@ class Task(LightningModule, ABC):
         self.tokenizer = tokenizer
         self.data, self.examples = dict(data), dict(examples)
         self.optim, self.objective = recipe.optim, recipe.loss
-        self.steps, self.batch_size = recipe.steps, recipe.batch_size
         measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
         self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
         self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best
@@ -121,11 +121,20 @@ class Task(LightningModule, ABC):
 
     def loss(self, batch: Batch) -> Tensor:
         """What is descended on a batch of the training split, a scalar."""
+        if not self._prepared:  # without steps, only a method that looks at gradients asks
+            self.objective.prepare(self.network, self.data["train"])
+            self.objective.to(self.device)
+            self._prepared = True
         inside = self.objective.inside
         loss: Tensor = self.objective(
             self.outputs(batch, inside=inside), batch, lambda other: self.outputs(batch, other, inside)
         )
         return loss
+
+    @property
+    def asked(self) -> Sequence[nn.Module]:
+        """Networks that say something of each training batch, too."""
+        return self.objective.asked(self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.loss(batch)
@@ -214,7 +223,7 @@ class Task(LightningModule, ABC):
     ) -> None:
         # Lightning refuses to clip for a fused optimizer under autocast, because that may be scaling gradients;
         # bfloat16 needs no scaling, and float16 is refused elsewhere.
-        algorithm = gradient_clip_algorithm or GradClipAlgorithmType.NORM
+        algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
         Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val or 0.0, algorithm)
 
     def flow(self, weights: Mapping[str, Tensor]) -> Tensor:
@@ -241,9 +250,3 @@ class Task(LightningModule, ABC):
         """Rank, number of ranks and optimizer step of the trainer, where one is attached."""
         trainer = self._trainer
         return (0, 1, 0) if trainer is None else (trainer.global_rank, trainer.world_size, trainer.global_step)
-
-
-def room(network: PreTrainedModel, max_length: int | None) -> int:
-    """Tokens a sequence may have: what the position table allows, or `max_length` if that is less."""
-    allowed = positions(network.config)
-    return allowed if max_length is None else min(max_length, allowed)

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from transformers import PreTrainedModel
 
+from models.heads import classes
 from models.pretrained import Pretrained
 from tasks.losses import Outputs
 
@@ -29,14 +30,18 @@ class Teacher:
     def __init__(self, folder: str | None, network: PreTrainedModel) -> None:
         if folder is None:
             raise ValueError("loss.teacher is missing: name the folder of a finished run or of a model")
-        self.network = learned(folder, network).requires_grad_(False).eval()
+        self.network: PreTrainedModel = learned(folder, network).requires_grad_(False).eval()
+
+    def on(self, device: torch.device) -> PreTrainedModel:
+        """Returns its network on a device."""
+        if self.network.device != device:
+            self.network.to(device)  # type: ignore[arg-type]  # wrapped without its own types
+        return self.network
 
     def says(self, by: Callable[[PreTrainedModel], Outputs], device: torch.device) -> Outputs:
         """Returns what it says of a batch on a device; see `Loss.forward`."""
-        if self.network.device != device:
-            self.network.to(device)  # type: ignore[arg-type]
         with torch.no_grad():
-            return by(self.network)
+            return by(self.on(device))
 
 
 def learned(folder: str, network: PreTrainedModel) -> PreTrainedModel:
@@ -53,8 +58,8 @@ def learned(folder: str, network: PreTrainedModel) -> PreTrainedModel:
     ours, theirs = network.config, teacher.config
     if theirs.vocab_size != ours.vocab_size:
         raise ValueError(f"loss.teacher={folder} has {theirs.vocab_size} tokens and not {ours.vocab_size}")
-    named = [config.id2label for config in (ours, theirs) if config.id2label.get(0) != "LABEL_0"]
-    if theirs.num_labels != ours.num_labels or (len(named) == 2 and named[0] != named[1]):
-        names = " and not ".join(", ".join(config.id2label.values()) for config in (theirs, ours))
-        raise ValueError(f"loss.teacher={folder} has the classes {names}")
+    names = classes(network), classes(teacher)
+    named = [each for each in names if each[:1] != ["LABEL_0"]]
+    if len(names[0]) != len(names[1]) or (len(named) == 2 and named[0] != named[1]):
+        raise ValueError(f"loss.teacher={folder} has the classes {' and not '.join(map(', '.join, reversed(names)))}")
     return teacher

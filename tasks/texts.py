@@ -52,7 +52,14 @@ def documents(lines: Iterable[tuple[str, str]], source: str) -> list[Document]:
     Raises:
         ValueError: there is no text, or it all stands on one line.
     """
-    found: list[list[str]] = []
+    found: list[Document] = []
+    paragraphs: list[str] = []
+
+    def end() -> None:
+        if paragraphs:
+            found.append(Document("\n".join(paragraphs), f"{source}-{len(found)}"))
+            paragraphs.clear()
+
     titled, blank, count = None, True, 0
     for _, line in lines:
         text = line.strip()
@@ -60,8 +67,8 @@ def documents(lines: Iterable[tuple[str, str]], source: str) -> list[Document]:
             title = blank and TITLE.fullmatch(text) is not None
             titled = title if titled is None else titled
             if title if titled else blank:
-                found.append([])
-            found[-1].append(text)
+                end()
+            paragraphs.append(text)
             count += 1
         blank = not text
     if count < 2:
@@ -69,7 +76,8 @@ def documents(lines: Iterable[tuple[str, str]], source: str) -> list[Document]:
             f"{source}: {'one line of' if count else 'no'} text; a paragraph stands on each line, and a blank line"
             f" between two documents"
         )
-    return [Document("\n".join(paragraphs), f"{source}-{number}") for number, paragraphs in enumerate(found)]
+    end()
+    return found
 
 
 def _of_files(data_dir: str, names: Mapping[str, str] | None) -> dict[str, list[Document]]:

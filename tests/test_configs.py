@@ -61,7 +61,7 @@ def test_an_experiments_values_survive_composition(experiment):
     written = OmegaConf.load(ROOT / "conf" / "experiment" / f"{experiment}.yaml")
     config = answered(f"experiment={experiment}")
     check(config)
-    for key, value in leaves(OmegaConf.to_container(written)):
+    for key, value in leaves(OmegaConf.to_container(written, resolve=True)):
         if not key.startswith(("defaults", "hydra")):
             assert OmegaConf.select(config, key) == value, key
 
@@ -122,6 +122,15 @@ def test_glue_protocols_are_those_of_their_sources(experiment, shorter, recipe):
         )
         assert found == recipe
         assert config.task.module.max_length == 128
+
+
+@pytest.mark.parametrize("experiment", ["glue", "full", "layers", "scale"])
+def test_petl_has_a_head_of_its_own_and_is_validated_after_each_epoch(experiment):
+    config = composed(f"experiment=petl_{experiment}", "task=rte")
+    check(config)
+    assert config.model.pooling.mean == ("roberta" in config.model.name)
+    assert config.validations == config.epochs
+    check(composed(f"experiment=petl_{experiment}", "task=rte", "steps=3", "epochs=null"))
 
 
 @pytest.mark.parametrize("experiment", ["srnets_finetuned", "srnets_pretrained", "srnets_timing"])

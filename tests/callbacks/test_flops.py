@@ -2,6 +2,7 @@
 
 import pytest
 
+import train
 from sparsity.drop_grow import share
 from tests.conftest import of_method
 from tests.methods.building import parts
@@ -23,13 +24,13 @@ METHODS = [
 GRADUAL = ("gmp", "obert_gradual", "movement")
 
 
-def formula(batch, density):
+def formula(batch, density, inner=32, classes=1):
     """A forward pass of the tiny BERT of the tests, its encoder at a density."""
-    hidden, inner, layers = 16, 32, 2
+    hidden, layers = 16, 2
     *sequences, length = batch["input_ids"].shape
     count = sequences[0] if len(sequences) == 1 else sequences[0] * sequences[1]
     encoder = layers * 2 * (4 * hidden**2 + 2 * hidden * inner) * density
-    return count * (length * encoder + length**2 * layers * 4 * hidden + 2 * (hidden**2 + hidden))
+    return count * (length * encoder + length**2 * layers * 4 * hidden + 2 * (hidden**2 + classes * hidden))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -71,6 +72,22 @@ def test_the_sum_over_batches(small, tmp_path, method):
     sparse = sum(formula(batch, 1.0 if method == "dense" else 0.4) for batch in batches) / 24
     assert numbers["flops"]["dense_inference"] == pytest.approx(dense)
     assert numbers["flops"]["inference"] == pytest.approx(sparse, rel=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["distill", "confidence"])
+def test_a_teacher_costs_a_forward_pass_of_its_own_size_and_zeros(small, tmp_path, loss):
+    of = ["task=little_world_nli"]
+    teacher = train.obtain(small(*of, "method=magnitude_before", "sparsity=0.75", "model.intermediate_size=64"))
+    config = small(*of, f"loss={loss}", f"loss.teacher={teacher.folder}", "trainer.accumulate_grad_batches=2")
+    run = parts(config)
+    untrained = parts(config).module
+    numbers = run.fit(tmp_path)
+    expected = 0.0
+    for batch in untrained.train_dataloader():
+        work = formula(batch, 1.0, classes=3), formula(batch, 0.25, inner=64, classes=3)
+        expected += 3 * work[0] + work[1]
+    assert numbers["flops"]["train"] == pytest.approx(expected, rel=1e-3)
+    assert numbers["flops"]["inference"] == numbers["flops"]["dense_inference"]
 
 
 def test_a_resumed_run_counts_what_the_whole_one_counts(small, tmp_path):

@@ -18,7 +18,11 @@ def test_frozen_means_frozen_but_for_what_is_named(small, tmp_path):
         def on_train_start(self, *_):
             first.update({name: mask.clone() for name, mask in run.sparsifier.masks.items()})
 
-    run.fit(tmp_path, First())
+    numbers = run.fit(tmp_path, First())
+    head = sum(weight.numel() for name, weight in before.items() if "classifier" in name)
+    everything = sum(weight.numel() for weight in before.values()) - 4096 + round(0.4 * 4096)
+    assert numbers["trainable"] == {"all": head, "head": head, "without_head": 0, "of": everything}
+    assert numbers["trained_scores"] == 4096
     for name, weight in run.weights.items():
         kept = run.sparsifier.masks.get(name, torch.ones_like(weight, dtype=torch.bool))
         moved = not torch.equal(weight[kept], before[name][kept])

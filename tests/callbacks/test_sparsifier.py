@@ -106,11 +106,17 @@ def test_best_counts_only_once_the_target_is_reached(small, tmp_path):
             trainer.callback_metrics["val/accuracy"].fill_(next(steps))
             module.metrics["val"]["accuracy"].compute = lambda value=trainer.callback_metrics["val/accuracy"]: value
 
-    run.fit(tmp_path, Worse())
+    numbers = run.fit(tmp_path, Worse())
     first_settled = next(step for step, done in settled if done)
     assert settled[0] == (3, False)
     best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
-    assert best["global_step"] == first_settled > 3
+    assert best["global_step"] == numbers["best"]["step"] == first_settled > 3
+    shown = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01][settled.index((first_settled, True))]
+    assert numbers["best"]["val/accuracy"] == pytest.approx(shown)
+    rows = [line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines()[1:]]
+    losses = {int(step): float(value) for step, name, value in rows if name == "val/loss"}
+    assert numbers["best"]["val/loss"] == pytest.approx(losses[first_settled - 1])
+    assert numbers["best"]["val/accuracy"] > numbers["metrics"]["val/accuracy"]
 
 
 def test_illegal_checkpoint_without_masks(small, tmp_path):

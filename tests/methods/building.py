@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from callbacks.fit import fit
 from callbacks.metrics_file import MetricsFile
 from callbacks.sparsifier import Sparsifier
+from runs.settings import training_steps
 from tasks.ood import joined
 from tasks.recipe import Recipe
 from train import build
@@ -54,7 +55,7 @@ def parts(config: DictConfig, ticket: Path | None = None) -> Parts:
         loss=build(config.loss),
         tuning=build(config.tuning),
         batch_size=config.batch_size,
-        steps=config.steps,
+        steps=partial(training_steps, config),
         seed=config.seed,
         accumulate=config.trainer.accumulate_grad_batches,
     )

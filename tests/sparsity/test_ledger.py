@@ -53,6 +53,8 @@ def test_trainable_by_hand() -> None:
     found = ledger(model, {"body.weight": body}, 0.625)
     expected = {"all": 9, "head": 6, "without_head": 3, "of": 13}  # the tied weight is the head's here
     assert trainable(model, {"embeddings.weight"}, found) == expected
+    expected = {"all": 6, "head": 6, "without_head": 0, "of": 13}
+    assert trainable(model, {"embeddings.weight"}, found, frozen={"body.weight"}) == expected
 
 
 def test_counts() -> None:

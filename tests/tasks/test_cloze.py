@@ -41,7 +41,7 @@ def task(
     alpha: float = 5.0, beta: float = 0.4, rows: list[Cloze] = ROWS, more: list[Cloze] | None = None, **changes: Any
 ) -> BlankFilling:
     torch.manual_seed(0)
-    recipe = Recipe(OPTIM, Supervised(), Full(), batch_size=3, steps=4, seed=0)
+    recipe = Recipe(OPTIM, Supervised(), Full(), batch_size=3, steps=lambda examples: 4, seed=0)
     data = {"train": rows, "val": rows} | ({"test": more} if more else {})
     given = {"data": data, "model": Tiny(hidden_size=32, intermediate_size=32), "recipe": recipe}
     return BlankFilling(**given | {"alpha": alpha, "beta": beta} | changes)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import train
 from runs.identity import folder_digest, run_id
 from runs.start import needs
-from tasks.distillation import Distillation, divergence, soft, states
+from tasks.distillation import Distillation, divergence, over_tokens, soft, states
 from tasks.losses import Outputs
 from tasks.teacher import learned
 from tests.conftest import composed, of_method
@@ -58,6 +58,11 @@ def test_states_of_real_tokens_are_compared_layer_by_layer() -> None:
     assert found == (0 + (1 - 6) ** 2 + (2 - 12) ** 2) / 3
 
 
+def test_each_sequence_weighs_the_same_however_long() -> None:
+    values, real = torch.tensor([[1.0, 9.0], [3.0, 5.0]]), torch.tensor([[True, False], [True, True]])
+    assert over_tokens(values, real) == (1 + (3 + 5) / 2) / 2
+
+
 def test_relations_ignore_padding() -> None:
     torch.manual_seed(0)
     student, teacher = torch.randn(2, 3, 4, 4, requires_grad=True), torch.randn(2, 3, 4, 4)
@@ -65,9 +70,9 @@ def test_relations_ignore_padding() -> None:
     expected = []
     for sequence, length in enumerate((3, 2)):
         p, q = (each[sequence, :, :length, :length].softmax(-1) for each in (teacher, student))
-        expected.append((p * (p / q).log()).sum(-1).T)  # tokens by heads
+        expected.append((p * (p / q).log()).sum(-1).mean())
     loss = divergence(student, teacher, real)
-    torch.testing.assert_close(loss, torch.cat(expected).mean())
+    torch.testing.assert_close(loss, torch.stack(expected).mean())
     loss.backward()
     assert student.grad is not None
     assert student.grad.isfinite().all()
@@ -142,6 +147,25 @@ def test_the_teacher_is_the_dense_run_of_the_task_and_is_trained_once() -> None:
     assert "teacher" not in needs(composed("loss=distill", "loss.teacher=/somewhere"))
     with pytest.raises(ValueError, match="name the folder of a finished run"):
         needs(composed("loss=distill", "tuning=bitfit"))
+
+
+@pytest.mark.parametrize("loss", ["distill", "confidence"])
+def test_a_run_without_steps_needs_no_teacher(small, loss) -> None:
+    of = ["task=little_world_nli", "steps=0"]
+    evaluated, plain = (train.obtain(small(*of, *more, "tuning=bitfit")) for more in ([f"loss={loss}"], []))
+    assert evaluated.result is not None
+    assert plain.result is not None
+    assert evaluated.result["metrics"] == plain.result["metrics"]
+    assert sorted(each.name for each in evaluated.folder.parent.glob("little*")) == sorted([evaluated.id, plain.id])
+    with pytest.raises(ValueError, match=r"loss\.teacher is missing"):
+        train.obtain(small(*of, f"loss={loss}", *of_method("snip", 0.5)))
+
+
+def test_a_method_that_prunes_and_evaluates_looks_at_the_gradients_of_the_loss(taught) -> None:
+    of = [*of_method("snip", 0.5), "steps=0"]
+    states = [torch.load(train.obtain(taught(*of, f"loss.share={s}")).checkpoint, weights_only=True) for s in (0, 1)]
+    masks, others = (state["callbacks"]["Sparsifier"]["masks"] for state in states)
+    assert any(not torch.equal(mask, others[name]) for name, mask in masks.items())
 
 
 def test_another_teacher_is_another_run(taught, tmp_path) -> None:

@@ -194,9 +194,14 @@ def test_rigl_across_embeddings_keeps_its_total(small: Any, tmp_path: Path) -> N
     assert len(set(tables)) > 1
 
 
-def test_an_epoch_cannot_be_counted_in_rows(small: Any) -> None:
-    with pytest.raises(ValueError, match="task=little_world_mlm cuts its rows into examples: give steps"):
-        check(small("task=little_world_mlm", "epochs=1", "steps=null"))
+def test_an_epoch_is_counted_in_sequences(small: Any) -> None:
+    config = small("task=little_world_mlm", "epochs=2", "steps=null", "task.module.max_length=8")
+    check(config)
+    module = parts(config).module
+    sequences = len(module.examples["train"])
+    assert sequences > len(module.data["train"])
+    assert module.steps == math.ceil(2 * sequences / 8)
+    assert sum(len(batch["index"]) for batch in module.train_dataloader()) == 8 * module.steps
 
 
 def test_illegal_tokenizer_without_a_mask() -> None:

@@ -58,7 +58,7 @@ RECIPE = Recipe(
     loss=Supervised(),
     tuning=Full(),
     batch_size=8,
-    steps=12,
+    steps=lambda examples: 12,
     seed=0,
 )
 OF_RECIPE = {field.name for field in fields(Recipe)}
@@ -67,6 +67,8 @@ OF_RECIPE = {field.name for field in fields(Recipe)}
 def made(kind: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     """A task; what is of its recipe goes there."""
     of_recipe = {name: arguments.pop(name) for name in OF_RECIPE & arguments.keys()}
+    if "steps" in of_recipe:
+        of_recipe["steps"] = partial(lambda steps, examples: steps, of_recipe["steps"])
     recipe = replace(RECIPE, loss=Supervised(), **of_recipe)
     return kind(model=arguments.pop("model", MODEL), recipe=recipe, **arguments)
 
