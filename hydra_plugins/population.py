@@ -224,7 +224,7 @@ def _speaker(metric: str, values: Sequence[str]) -> Any:
 
 def _write_history(home: Path, results: Any) -> None:
     """Writes what each member was and did, a line for each validation."""
-    import pandas  # type: ignore[import-untyped]
+    import pandas
 
     frames = [result.metrics_dataframe.assign(member=result.metrics["member"]) for result in results]
     table = pandas.concat(frames)

@@ -112,7 +112,7 @@ class Run:
         """The result in a few words: the metric that says which checkpoint is best, and the time."""
         result = self.result or {}
         name, value = next(iter(result["metrics"].items()))
-        return f"{name} {value:.4f}, {result['seconds']:.1f} s"
+        return f"{name} {'undefined' if value is None else f'{value:.4f}'}, {result['seconds']:.1f} s"
 
     @property
     def last_words(self) -> str:
