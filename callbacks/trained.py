@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Protocol, cast
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 class Trained(Protocol):
@@ -81,6 +81,15 @@ def batches_ahead(trainer: Trainer, module: LightningModule, batches: int) -> It
     micro_batches = iter(trained(module).sample_dataloader(batches))
     for _ in range(batches):
         yield (trainer.strategy.batch_to_device(batch) for batch in islice(micro_batches, accumulate))
+
+
+def of_ranks(mine: Any) -> list[Any]:
+    """Returns what each of the ranks has, in their order; every one of them has to ask."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [mine]
+    everyone: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, mine)
+    return everyone
 
 
 def over_ranks(trainer: Trainer, operation: str, tensor: Tensor) -> Tensor:
