@@ -1,7 +1,6 @@
 """Trains one sparse model, or with -m a sweep of them; README.md says how, --help what there is to choose."""
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -10,8 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from runs.errors import sentences
-from runs.folder import Run
+from runs.errors import one_voice, sentences
+from runs.folder import Begin, Run
+from runs.ranks import Ranks, company, start
 from runs.settings import LESSONS, ROLES, check, training_steps
 from runs.start import needs
 from runs.sweeps import prepared
@@ -19,20 +19,20 @@ from runs.sweeps import prepared
 build = partial(instantiate, _convert_="all")  # calls what a config node names, with plain containers
 
 
-def obtain(config: DictConfig) -> Run:
+def obtain(config: DictConfig, ranks: Ranks | None = None) -> Run:
     """Returns the finished run of a config: reused, resumed or trained, after the runs that it starts from."""
-    run = Run(config)
+    run = Run(config, ranks)
     with run.lock():
         if run.finished:
             run.mention_version()
         else:
             build(config.method.sparsifier.get("budget"))  # what nothing can meet is told before other runs are trained
-            origins = {role: obtain(needed) for role, needed in needs(config).items()}
+            origins = {role: obtain(needed, ranks) for role, needed in needs(config).items()}
             run.carry_out(lambda begin: train(run, origins, begin), origins)
     return run
 
 
-def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[str, Any]:
+def train(run: Run, origins: dict[str, Run], begin: Begin) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
     from lightning.pytorch import seed_everything  # takes seconds: not for finished runs and wrong commands
 
@@ -55,9 +55,9 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
         loggers=build(config.logger)(run.id, run.folder, run.labels, run.resolved),
         weights=places.get("weights"),
         resume=run.checkpoint if run.interrupted else places.get("state"),
-        **{key: config[key] for key in ("stop_step", "checkpoint_every", "validations")},
         trial=build(config.trial),
         begin=begin,
+        **{key: config[key] for key in ("stop_step", "checkpoint_every", "validations")},
     )
     module.save(run.model)
     module.write_predictions(run.folder)
@@ -67,9 +67,10 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> None:
-    with sentences():
+    with sentences(), one_voice(company()) as ranks:
         check(config, HydraConfig.get().overrides.task)
-        print(obtain(config).summary)
+        start(config.trainer, unless=lambda: Run(config).finished)
+        obtain(config, ranks).show()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from callbacks.flops import Flops
 from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.progress_bar import SparsityProgressBar
+from callbacks.ranks import OwnSignals, environment, lost
 from callbacks.record import Record
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import trained
@@ -59,7 +60,8 @@ def fit(
         trial: tells a search how the run does, if it is one of its trials.
         begin: called when everything that was asked for has been found possible and training begins.
     """
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for library in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     subject, checkpoints = trained(module), folder / "checkpoints"
     steps = subject.steps
     if weights is not None and resume is None:
@@ -93,8 +95,9 @@ def fit(
                 enable_checkpointing=False,
                 enable_model_summary=False,
                 logger=list(loggers),
-                plugins=[AtomicCheckpointIO()],
+                plugins=[AtomicCheckpointIO(), environment()],
                 callbacks=[
+                    OwnSignals(),
                     sparsifier,
                     zeros,
                     record,
@@ -129,6 +132,10 @@ def fit(
                     built.test(module, verbose=False)
             except SystemExit:  # what Lightning makes of SIGTERM, with exit code 0, and of Ctrl-C
                 raise KeyboardInterrupt from None
+            except RuntimeError as error:
+                if lost(error):  # the rank that is gone says why, or was killed
+                    raise KeyboardInterrupt from None
+                raise
         for name, value in record.metrics.items():
             # A metric may be undefined, as the correlation with what is constant; a loss never is.
             if math.isinf(value) or (math.isnan(value) and name.endswith("/loss")):

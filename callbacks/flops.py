@@ -8,7 +8,7 @@ from torch import nn
 
 from callbacks.inherited_zeros import InheritedZeros
 from callbacks.sparsifier import Sparsifier
-from callbacks.trained import in_evaluation_mode, trained
+from callbacks.trained import in_evaluation_mode, of_ranks, trained
 from sparsity.flops import Cost, measure
 from sparsity.inherited import inherited
 
@@ -79,8 +79,13 @@ class Flops(Callback):
     def _densities(self) -> dict[str, float]:
         return {**self.zeros.densities, **self.sparsifier.densities}
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.own = self.own and trainer.is_global_zero  # the state is that of all ranks, and is not counted twice
+
     def state_dict(self) -> dict[str, Any]:
-        return {"train": self.train, "validation": self._validation}
+        parts = of_ranks({"train": self.train, "validation": self._validation})
+        validation = {name: sum(part["validation"][name] for part in parts) for name in self._validation}
+        return {"train": sum(part["train"] for part in parts), "validation": validation}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if not self.own:

@@ -2,7 +2,7 @@
 
 Lightning's own checkpoints of the middle of an epoch count a validation that is due at the same step as done, and
 hold no random state. This callback saves where neither matters: after a step without validation, together with the
-random state.
+random states of all ranks.
 """
 
 import random
@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from callbacks.metrics_file import MetricsFile
-from callbacks.trained import trained
+from callbacks.trained import of_ranks, trained
 
 
 @final
@@ -32,7 +32,7 @@ class LastCheckpoint(Callback):
         self.every = every
         self._pause = every
         self._saved_at = time.monotonic()
-        self._random: dict[str, Any] | None = None
+        self._random: list[dict[str, Any]] = []  # of each rank
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         run = checkpoint["callbacks"].get(self.state_key, {}).get("run")
@@ -42,11 +42,16 @@ class LastCheckpoint(Callback):
             if isinstance(logger, MetricsFile):
                 logger.rewind(checkpoint["global_step"])
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_rank > 0:  # all ranks have the run's seed, and would drop out alike
+            drawing = torch.Generator().manual_seed(torch.initial_seed())
+            torch.manual_seed(int(torch.randint(2**32, (trainer.world_size,), generator=drawing)[trainer.global_rank]))
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         # Making the data iterator may draw random numbers, so the state is restored as late as can be.
-        if self._random is not None:
-            _set_random_state(self._random)
-            self._random = None
+        if trainer.global_rank < len(self._random):
+            _set_random_state(self._random[trainer.global_rank])
+        self._random = []
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -77,7 +82,7 @@ class LastCheckpoint(Callback):
             self._pause = max(self.every, 20 * (self._saved_at - begun))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"random": _random_state(), "run": self._run}
+        return {"random": of_ranks(_random_state()), "run": self._run}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._random = state_dict["random"]

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Protocol, cast
 
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 class Trained(Protocol):
@@ -91,6 +91,15 @@ def evaluated(trainer: Trainer) -> dict[str, float]:
     """Returns the metrics of the latest evaluation, by <split>/<metric>."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return {name: value for name, value in metrics.items() if not name.startswith(("train/", "sparsity"))}
+
+
+def of_ranks(mine: Any) -> list[Any]:
+    """Returns what each of the ranks has, in their order; every one of them has to ask."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [mine]
+    everyone: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyone, mine)
+    return everyone
 
 
 def over_ranks(trainer: Trainer, operation: str, tensor: Tensor) -> Tensor:

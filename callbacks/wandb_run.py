@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from callbacks.metrics_file import MetricsFile
 
@@ -45,6 +46,7 @@ def csv_and_wandb(
     return [MetricsFile(folder / "metrics.csv"), logger]
 
 
+@rank_zero_only
 def close(loggers: Sequence[Logger], result: Mapping[str, Any], ledger: Mapping[str, Any]) -> None:
     """Ends the Weights & Biases run among the loggers, if any, with result and ledger attached (empty = failed).
 

@@ -12,9 +12,10 @@ from dataclasses import fields
 from hydra.errors import CompactHydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from runs.folder import TrainingError
+from runs.folder import FAILED, TrainingError
 from runs.nearest import nearest
 from runs.process import TRACEBACKS, hold_lifeline
+from runs.ranks import Ranks
 from runs.settings import Settings
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -58,6 +59,20 @@ def sentences() -> Iterator[None]:
     except Exception as error:
         print(f"error: {one_sentence(error)}", file=sys.stderr)
         sys.exit(WRONG)
+
+
+@contextmanager
+def one_voice(ranks: Ranks) -> Iterator[Ranks]:
+    """Lets the process that ends first say why; the others end without a word, with its exit code."""
+    try:
+        yield ranks
+    except BaseException as error:
+        failed = FAILED if isinstance(error, TrainingError) else WRONG
+        code = ranks.end(INTERRUPTED if isinstance(error, KeyboardInterrupt) else failed)
+        if code is not None:
+            raise SystemExit(code) from None
+        raise
+    ranks.part()
 
 
 def _interrupt(*_: object) -> None:

@@ -9,7 +9,6 @@ The folder's files are a contract with whatever reads them:
     submission/   the same as a benchmark's server takes it, where a task says for which splits
 """
 
-import fcntl
 import gc
 import json
 import os
@@ -24,10 +23,14 @@ from typing import Any, final
 from omegaconf import DictConfig, OmegaConf
 
 from runs.identity import model_label, run_id
+from runs.locks import held, holding, lock_file
+from runs.ranks import Alone, Ranks
 from runs.summary import summary
 from runs.versions import versions
 
-Train = Callable[[Callable[[], None]], Mapping[str, Any]]
+FAILED = 1  # exit code of a command whose training failed
+Begin = Callable[[], None]
+Train = Callable[[Begin], Mapping[str, Any]]
 
 
 class TrainingError(RuntimeError):
@@ -36,10 +39,16 @@ class TrainingError(RuntimeError):
 
 @final
 class Run:
-    """One training (or evaluation) with a given config."""
+    """One training (or evaluation) with a given config.
 
-    def __init__(self, config: DictConfig) -> None:
+    Args:
+        config: what is run.
+        ranks: the processes that train it together; what the first of them finds on disk is what all of them find.
+    """
+
+    def __init__(self, config: DictConfig, ranks: Ranks | None = None) -> None:
         self.config = config
+        self.ranks: Ranks = ranks or Alone()
 
     @cached_property
     def id(self) -> str:
@@ -85,13 +94,23 @@ class Run:
         """The result as a few lines for people."""
         return summary(self.result or {}, self.folder)
 
+    def show(self) -> None:
+        """Prints the result; of several processes the first one does."""
+        if self.ranks.first:
+            print(self.summary)
+
     @property
     def finished(self) -> bool:
+        return self.ranks.agree(self._completed)
+
+    def _completed(self) -> bool:
         result = self.result
         return result is not None and result["status"] == "completed"
 
     def mention_version(self) -> None:
         """Says so if another version of the code or of a library computed the stored result."""
+        if not self.ranks.first:
+            return
         now, then = versions(), (self.result or {}).get("versions", {})
         changed = [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]
         if changed:
@@ -100,7 +119,7 @@ class Run:
     @property
     def interrupted(self) -> bool:
         """Whether a training state without a result is there to go on from."""
-        return self.result is None and self.checkpoint.exists()
+        return self.ranks.agree(lambda: self.result is None and self.checkpoint.exists())
 
     @property
     def log(self) -> Path:
@@ -131,21 +150,19 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the run; another process that wants it waits. The lock goes with the process, however that dies."""
-        path = lock_file(Path(self.config.root), self.id)
+        if not self.ranks.first:
+            yield
+            return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            file = lock_file(Path(self.config.root), self.id)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
         except OSError as error:
-            if self.finished:
+            if self._completed():
                 yield  # there is nothing to write
                 return
             raise ValueError(f"root={self.config.root} cannot be written to: {error.strerror}") from None
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting for {self.id}, which another process is running", flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with holding(file, f"waiting for {self.id}, which another process is running"):
             yield
 
     def carry_out(self, train: Train, origins: Mapping[str, "Run"]) -> None:
@@ -163,14 +180,16 @@ class Run:
             TrainingError: an error after training has begun.
         """
         resumed, begun = self.interrupted, False
-        if not resumed:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.ranks.first:
+            if not resumed:
+                shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
 
         def begin() -> None:
             nonlocal begun
             begun = True
-            OmegaConf.save(self.config, self.folder / "config.yaml", resolve=True)
+            if self.ranks.first:
+                OmegaConf.save(self.config, self.folder / "config.yaml", resolve=True)
 
         always = {
             **self.labels,
@@ -184,15 +203,20 @@ class Run:
         except BaseException as error:
             if begun and isinstance(error, Exception):
                 text = f"{type(error).__name__}: {error}"
-                self.write("result.json", {"status": "failed", **always, "error": text})
+                if self.ranks.end(FAILED) is None:
+                    self._write("result.json", {"status": "failed", **always, "error": text})
                 raise TrainingError(f"{self.id} failed: {text}") from error
-            if not (begun or resumed):
+            if self.ranks.first and not (begun or resumed):
                 shutil.rmtree(self.folder)
             raise
         self.write("result.json", {"status": "completed", **always, **numbers})
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Writes a JSON file of the folder atomically."""
+        if self.ranks.first:
+            self._write(name, content)
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
         path = self.folder / name
         partial = path.with_name(f".{name}.partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
@@ -217,23 +241,6 @@ def written(folder: Path) -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError, OSError):
         raise ValueError(f"{path} is not a result; delete it to run this again") from None
     return result
-
-
-def lock_file(root: Path, run_id: str) -> Path:
-    """The file whose lock is held by the process that trains a run."""
-    return root / ".locks" / f"{run_id}.lock"
-
-
-def held(file: Path) -> bool:
-    """Whether another process holds a lock."""
-    try:
-        with file.open() as opened:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 @cache

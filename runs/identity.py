@@ -20,7 +20,7 @@ HASHED = (
     *("task", "ood", "model", "method", "optim", "loss", "tuning", "trainer"),
     *("seed", "batch_size", "steps", "epochs", "stop_step", "validations"),
 )
-PLACES = {"trainer": {"accelerator", "devices", "profiler"}}
+PLACES = {"trainer": {"accelerator", "devices", "num_nodes", "profiler"}}
 
 
 def identity(config: DictConfig) -> str:

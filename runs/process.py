@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # as the user set it, before the program does
@@ -13,22 +14,23 @@ LIFELINE = "LACUNA_LIFELINE"  # is in the environment of a process whose standar
 GRACE = 60.0  # seconds that an interrupted job has to end by itself
 
 
-def begin(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def begin(command: Sequence[str], log: Path | None, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Starts a job.
 
     It is in a session of its own, so that Ctrl-C reaches it only through who started it.
 
     Args:
-        log: file of its output, stdout and stderr.
+        log: file of its output, stdout and stderr; None = it goes where that of this process goes.
         environment: what differs from the present one.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if log is None else log.open("wb") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=output,
-            stderr=subprocess.STDOUT,
+            stderr=None if output is None else subprocess.STDOUT,
             env={**_original_environment(), **environment, LIFELINE: "1"},
             start_new_session=True,
         )

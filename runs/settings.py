@@ -94,7 +94,7 @@ ENDS = "a run ends with steps, epochs or stop_step"
 SHOWN = "metrics.csv and the logger group show the curves"
 KEPT = "the run folder keeps what is needed"
 WHOLE = "a run evaluates whole splits"
-DEVICES = "a run trains on one device"
+RANKS = "several devices train by ddp, each on its share of every batch"
 OURS_TO_SET = {
     **dict.fromkeys(("max_steps", "min_steps", "max_epochs", "min_epochs", "max_time", "fast_dev_run"), ENDS),
     **dict.fromkeys(("limit_train_batches", "overfit_batches", "reload_dataloaders_every_n_epochs"), ENDS),
@@ -104,7 +104,7 @@ OURS_TO_SET = {
     ),
     **dict.fromkeys(("logger", "log_every_n_steps", "enable_progress_bar", "enable_model_summary", "barebones"), SHOWN),
     **dict.fromkeys(("callbacks", "plugins", "enable_checkpointing", "default_root_dir"), KEPT),
-    **dict.fromkeys(("strategy", "num_nodes", "use_distributed_sampler"), DEVICES),
+    **dict.fromkeys(("strategy", "use_distributed_sampler"), RANKS),
 }
 
 
@@ -136,8 +136,10 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         raise ValueError("give either steps=<optimizer steps> or epochs=<passes over the training data>")
     for key in sorted(resolved["trainer"].keys() & OURS_TO_SET):
         raise ValueError(f"trainer.{key} is not yours to set: {OURS_TO_SET[key]}")
-    if resolved["trainer"].get("devices") not in (1, "1", None):
-        raise ValueError(f"trainer.devices={resolved['trainer']['devices']} must be 1: a run trains on one device")
+    for key in ("devices", "num_nodes"):
+        check_value(f"trainer.{key}", number := resolved["trainer"].get(key, 1), (int,))
+        if number < 1:
+            raise ValueError(f"trainer.{key}={number} must be at least 1")
     for name, node in resolved["ood"].items():
         check_value(f"ood.{name}", node, (Call,))
     precision = resolved["trainer"].get("precision")

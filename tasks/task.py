@@ -184,10 +184,14 @@ class Task(LightningModule, ABC):
         return batch["attention_mask"].flatten(end_dim=-2).bool()
 
     def save(self, folder: Path) -> None:
-        """Saves network and tokenizer as plain transformers open them; what can be merged is, in the network itself."""
-        logging.disable_progress_bar()
-        save(self.network, folder)
-        self.tokenizer.save_pretrained(folder)
+        """Saves network and tokenizer as plain transformers open them; what can be merged is, in the network itself.
+
+        Of several ranks the first one does.
+        """
+        if self.global_rank == 0:
+            logging.disable_progress_bar()
+            save(self.network, folder)
+            self.tokenizer.save_pretrained(folder)
 
     def called(self, value: Any) -> object:
         """What a predicted or true class, or number, is called where it is written."""
