@@ -16,11 +16,12 @@ from callbacks.checkpoint_file import AtomicCheckpointIO, load
 from callbacks.flops import Flops
 from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.layer_view import LayerView
+from callbacks.loggers import Dashboard, end
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.record import Record
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import trained
-from callbacks.wandb_run import close
 from sparsity.ledger import trainable
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def fit(
     )
     zeros = InheritedZeros(sparsifier)
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
+    dashboards = [logger for logger in loggers if isinstance(logger, Dashboard)]
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -96,6 +98,7 @@ def fit(
                     zeros,
                     record,
                     flops,
+                    *([LayerView(sparsifier, dashboards)] if dashboards else []),
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier, zeros),
                     # Where another run goes on from here, the best so far would be taken for one of its own.
@@ -144,7 +147,7 @@ def fit(
         counts["flops"] = flops.result(built)
         numbers = record.result(counts)
     finally:
-        close(loggers, numbers, counts)
+        end(loggers, numbers, counts)
     return numbers, counts
 
 
