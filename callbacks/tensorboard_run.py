@@ -28,7 +28,8 @@ class TensorBoardRun(TensorBoardLogger):
     @rank_zero_only
     def rewind(self, step: int) -> None:
         """Has TensorBoard hide what the process before logged at or after an optimizer step."""
-        self._kwargs["purge_step"] = step
+        self.experiment.close()  # Lightning has opened it before anyone could know the step
+        self.experiment.purge_step = step
 
     @rank_zero_only
     def show_layers(self, layers: Layers, step: int) -> None:
