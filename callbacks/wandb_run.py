@@ -34,11 +34,10 @@ class WandbRun(WandbLogger):
 
     @rank_zero_only
     def show_layers(self, layers: Layers, step: int) -> None:
-        """Logs the sparsity of each tensor under layers/, and pictures under masks/ (white = the densest tile)."""
+        """Logs the sparsity of each tensor under layers/, and pictures as `masks` (white = the densest tile)."""
         self.log_metrics({f"layers/{name}": value for name, value in layers.sparsities.items()}, step)
-        for name, picture in layers.pictures.items():
-            caption = f"{layers.sparsities[name]:.2%} sparse"
-            self.log_image(f"masks/{name}", [(picture * 255).byte().numpy()], step, caption=[caption])
+        pictures = [(picture * 255).byte().numpy() for picture in layers.pictures.values()]
+        self.log_image("masks", pictures, step, caption=[f"{n}: {layers.sparsities[n]:.2%}" for n in layers.pictures])
 
     @rank_zero_only
     def end(self, result: Mapping[str, Any], ledger: Mapping[str, Any]) -> None:
