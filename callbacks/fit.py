@@ -16,12 +16,13 @@ from callbacks.checkpoint_file import AtomicCheckpointIO, load
 from callbacks.flops import Flops
 from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
+from callbacks.layer_view import LayerView
+from callbacks.loggers import Dashboard, end
 from callbacks.progress_bar import SparsityProgressBar
 from callbacks.ranks import OwnSignals, environment, lost
 from callbacks.record import Record
 from callbacks.sparsifier import Sparsifier
 from callbacks.trained import trained
-from callbacks.wandb_run import close
 from sparsity.ledger import trainable
 
 log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ def fit(
     zeros = InheritedZeros(sparsifier)
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
     best = BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier)
+    dashboards = [logger for logger in loggers if isinstance(logger, Dashboard)]
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -102,6 +104,7 @@ def fit(
                     zeros,
                     record,
                     flops,
+                    *([LayerView(sparsifier, dashboards)] if dashboards else []),
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier, zeros),
                     *([] if trial is None else [trial]),
@@ -148,7 +151,7 @@ def fit(
         counts["flops"] = flops.result(built)
         numbers = record.result(counts) | {"best": best.best}
     finally:
-        close(loggers, numbers, counts)
+        end(loggers, numbers, counts)
     return numbers, counts
 
 

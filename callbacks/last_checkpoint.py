@@ -13,7 +13,7 @@ from typing import Any, final
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from callbacks.metrics_file import MetricsFile
+from callbacks.loggers import Rewindable
 from callbacks.trained import of_ranks, trained
 
 
@@ -39,7 +39,7 @@ class LastCheckpoint(Callback):
         if trainer.ckpt_path == self.path and run != self._run:
             raise ValueError(f"{self.path} is the checkpoint of another run, {run}; delete it to start this one again")
         for logger in trainer.loggers:
-            if isinstance(logger, MetricsFile):
+            if isinstance(logger, Rewindable):
                 logger.rewind(checkpoint["global_step"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,6 +76,8 @@ class LastCheckpoint(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         begun = time.monotonic()
+        for logger in trainer.loggers:
+            logger.save()  # what belongs to this state is on disk when it is
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
         if self.every > 0:

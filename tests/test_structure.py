@@ -12,7 +12,7 @@ from tests.conftest import METHODS, ROOT
 OURS = {"callbacks", "hydra_plugins", "models", "runs", "sparsity", "tasks"}
 MAY_IMPORT = {
     "sparsity": {"torch"},
-    "callbacks": {"sparsity", "torch", "lightning", "wandb", "optuna"},
+    "callbacks": {"sparsity", "torch", "lightning", "wandb", "wandb_workspaces", "optuna"},
     "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
     "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"}
     | {"joblib", "huggingface_hub"},

@@ -49,6 +49,7 @@ def test_an_interrupted_run_goes_on_under_its_id_and_ends_with_everything_attach
         assert run.run_id == folder.name.rpartition("-")[2]
         assert run.display_name == folder.name
         assert run.run_group == "little_world_qa/gmp"
+        assert run.job_type == "sparse"
         assert list(run.tags) == ["gmp", "little_world_qa", "tiny"]
         config = {update.key: json.loads(update.value_json) for update in run.config.update}
         assert (config["seed"], config["sparsity"], config["steps"]) == (1, 0.6, 12)
@@ -74,3 +75,10 @@ def test_an_interrupted_run_goes_on_under_its_id_and_ends_with_everything_attach
     assert not list(broken.parent.glob("files/media/table/*"))
     logged = {item.nested_key[0] for step in of_kind(mended, "history") for item in step.item if item.nested_key}
     assert {"train/loss", "val/accuracy", "sparsity"} <= logged
+    assert {f"layers/{row['name']}" for row in rows} <= logged
+    items = [item for step in of_kind(mended, "history") for item in step.item]
+    masks = {item.nested_key[1]: json.loads(item.value_json) for item in items if item.nested_key[0] == "masks"}
+    assert len(masks["captions"]) == 6
+    for row, caption in ((rows[0], masks["captions"][0]), (rows[-1], masks["captions"][-1])):
+        assert caption == f"{row['name']}: {row['sparsity']:.2%}"
+    assert all((mended.parent / "files" / name).is_file() for name in masks["filenames"])
