@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -90,8 +91,7 @@ class Task(LightningModule, ABC):
         self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
         self.network = recipe.tuning(network)
         self.head = frozenset(name for name, _ in head(self.network))
-        self.tokenizer = tokenizer
-        self.data, self.examples = dict(data), dict(examples)
+        self.tokenizer, self.data, self.examples = tokenizer, dict(data), dict(examples)
         self.optim, self.objective = recipe.optim, recipe.loss
         measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
         self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
@@ -125,10 +125,8 @@ class Task(LightningModule, ABC):
             self.objective.prepare(self.network, self.data["train"])
             self.objective.to(self.device)
             self._prepared = True
-        inside = self.objective.inside
-        loss: Tensor = self.objective(
-            self.outputs(batch, inside=inside), batch, lambda other: self.outputs(batch, other, inside)
-        )
+        outputs = partial(self.outputs, batch, inside=self.objective.inside)
+        loss: Tensor = self.objective(outputs(), batch, outputs)
         return loss
 
     @property
