@@ -7,7 +7,9 @@ from typing import Any
 def summary(result: dict[str, Any], folder: Path) -> str:
     """Returns a small table: metrics, sparsity of scope and model, steps, time and the run's folder."""
     sparsity = result["sparsity"]
-    rows = [(name, f"{value:.4f}") for name, value in sorted(result["metrics"].items())]
+    rows = [
+        (name, "undefined" if value is None else f"{value:.4f}") for name, value in sorted(result["metrics"].items())
+    ]
     rows += [
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
         *trained(result.get("trainable")),
