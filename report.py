@@ -1,4 +1,4 @@
-"""What finished runs come to: python report.py reads outputs/ and writes tables, figures and a page; --help says more."""
+"""What finished runs come to: reads outputs/ and writes tables, figures and one page; docs/report.md, --help."""
 
 import sys
 from collections.abc import Sequence

@@ -95,11 +95,9 @@ def grouped(reading: Reading) -> tuple[list[Group], list[str]]:
             for sparsity, runs in of_sparsity.items():
                 chosen, passed_over = _one_a_seed(runs)
                 remarks += passed_over
-                flops = [reading.training_flops(run) for run in chosen]
-                known = [value for value in flops if value is not None]
-                mean = fmean(known) if len(known) == len(flops) else None
-                partial = example.get("stop_step") is not None
-                groups.append(Group(*names, said, sparsity, chosen, mean, partial))
+                flops = [value for run in chosen if (value := reading.training_flops(run)) is not None]
+                mean = fmean(flops) if len(flops) == len(chosen) else None
+                groups.append(Group(*names, said, sparsity, chosen, mean, example.get("stop_step") is not None))
     return sorted(groups, key=_order), remarks
 
 
@@ -131,7 +129,8 @@ def selected(groups: Sequence[Group], **wanted: Choice) -> list[Group]:
                 raise ValueError(f"{name}={value} is not among the finished runs{nearest(str(value), map(str, there))}")
         groups = [group for group in groups if values is None or getattr(group, name) in values]
     if not groups:
-        raise ValueError(f"no finished run has {', '.join(f'{k}={v}' for k, v in wanted.items() if v is not None)} at once")
+        asked = ", ".join(f"{name}={','.join(map(str, values))}" for name, values in wanted.items() if values)
+        raise ValueError(f"no finished run has all of {asked}")
     return list(groups)
 
 

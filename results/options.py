@@ -12,7 +12,7 @@ from yaml import YAMLError
 from runs.nearest import nearest
 
 FIGURES = Path(__file__).parent.parent / "conf" / "figure"
-HELP = """Averages, compares and draws finished runs: <root>/report/ gets index.html, table.csv, .md and .tex, and figures/.
+HELP = """Averages, compares and draws finished runs; <root>/report/ gets index.html, tables and figures.
 
   python report.py                                   # all runs in outputs/
   python report.py task=rte method=gmp,rigl compare=gmp,rigl

@@ -38,7 +38,9 @@ def page(
     figures = [asdict(drawing) | {"image": _data_uri(drawing.svg)} for drawing in drawings]
     template = TEMPLATES.get_template("page.html")
     return template.render(
-        root=root, reading=reading, data=data, figures=figures, comparisons=comparisons, remarks=remarks, link=_link
+        count=sum(group.n for group in groups),
+        **{"root": root, "reading": reading, "data": data, "figures": figures, "comparisons": comparisons},
+        **{"remarks": remarks, "link": _link},
     )
 
 

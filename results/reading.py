@@ -96,15 +96,12 @@ class Reading:
 
     def training_flops(self, run: FinishedRun) -> float | None:
         """Operations of a run's training and of those it starts from, or None where one of these is not there."""
-        total, seen = 0.0, set[str]()
-        at: FinishedRun | None = run
-        while at is not None and at.id not in seen:
-            total += at.result["flops"]["train"]
-            seen.add(at.id)
-            if at.result["started_from"] is None:
-                return total
-            at = self.runs.get(at.result["started_from"])
-        return None
+        chain = [run]
+        while (origin := chain[-1].result["started_from"]) is not None:
+            if origin not in self.runs or self.runs[origin] in chain:
+                return None
+            chain.append(self.runs[origin])
+        return math.fsum(one.result["flops"]["train"] for one in chain)
 
 
 def read(root: Path) -> Reading:
@@ -157,7 +154,9 @@ def config(path: Path) -> dict[str, Any]:
         ValueError: the file is missing or not a config.
     """
     try:
-        return {key: node for text in re.split(r"^(?=[^\s-])", path.read_text(), flags=re.M) for key, node in _node(text)}
+        return {
+            key: node for text in re.split(r"^(?=[^\s-])", path.read_text(), flags=re.M) for key, node in _node(text)
+        }
     except (OSError, yaml.YAMLError, AttributeError) as error:
         raise ValueError(f"{path} is not a config: {_reason(error)}") from None
 

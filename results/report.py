@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from results import table
-from results.comparison import compare
+from results.comparison import Comparison, compare
 from results.drawings import described, draw
 from results.figures.study import studies
 from results.groups import Group, grouped, main_metric, metrics_of, selected
@@ -31,36 +31,27 @@ def report(options: Options) -> str:
     if not reading.runs:
         raise ValueError(f"root={options.root} has no finished runs{_beside(reading)}")
     groups, remarks = grouped(reading)
-    groups = selected(
-        groups, task=options.task, model=options.model, method=options.method, sparsity=options.sparsity
-    )
-    metrics, main = _metrics(groups, options.metric)
-    comparisons, missed = [], []
-    if options.compare:
-        for method in options.compare:
-            selected(groups, method=[method])
-        for task, metric in main.items():
-            found, sentences = compare([group for group in groups if group.task == task], options.compare, metric)
-            comparisons += found
-            missed += sentences
+    groups = selected(groups, task=options.task, model=options.model, method=options.method, sparsity=options.sparsity)
+    metrics, main_metrics = _metrics(groups, options.metric)
+    comparisons, missed = _compared(groups, options.compare, main_metrics)
     folder = options.root / "report"
     try:
         folder.mkdir(exist_ok=True)
-        shutil.rmtree(folder / "figures", ignore_errors=True)  # of another report
-        drawings, left_out = draw(figures, studies(groups, main), folder / "figures")
-        rows = table.cells(groups, metrics)
-        (folder / "table.csv").write_text(table.csv(groups, metrics_of(groups)))
-        (folder / "table.md").write_text(table.markdown(rows))
-        (folder / "table.tex").write_text(table.latex(rows))
+        shutil.rmtree(folder / "figures", ignore_errors=True)  # those of another report
+        drawings, left_out = draw(figures, studies(groups, main_metrics), folder / "figures")
         said = [*remarks, *missed, *left_out]
-        (folder / "index.html").write_text(page(reading, groups, main, drawings, comparisons, said, options.root))
+        _write_tables(folder, groups, metrics)
+        text = page(reading, groups, main_metrics, drawings, comparisons, said, options.root)
+        (folder / "index.html").write_text(text)
     except OSError as error:
         raise ValueError(f"{folder} cannot be written to: {error.strerror}") from None
-    lines = [_short(groups, main)]
+    lines = [table.aligned(table.brief(groups[:SHOWN], main_metrics))]
+    if len(groups) > SHOWN:
+        lines.append(f"... and {len(groups) - SHOWN} more rows in table.md")
     if comparisons:
         lines += ["", table.aligned([comparison.cells for comparison in comparisons])]
-    lines += ["", *said, f"{len(reading.runs)} finished runs{_beside(reading)}", f"page: {folder / 'index.html'}"]
-    return "\n".join(lines)
+    lines += ["", *said, f"{sum(group.n for group in groups)} finished runs{_beside(reading)}"]
+    return "\n".join([*lines, f"page: {folder / 'index.html'}"])
 
 
 def _metrics(groups: Sequence[Group], wanted: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
@@ -69,23 +60,30 @@ def _metrics(groups: Sequence[Group], wanted: Sequence[str] | None) -> tuple[lis
     for name in wanted or ():
         if name not in there:
             raise ValueError(f"metric={name} is not among the metrics of these runs{nearest(name, there)}")
-    by_task = {task: [group for group in groups if group.task == task] for task in dict.fromkeys(g.task for g in groups)}
-    main = {task: main_metric(of_task, wanted) for task, of_task in by_task.items()}
-    return list(wanted or (name for name in there if not name.endswith("/loss"))) or there, main
+    tasks = dict.fromkeys(group.task for group in groups)
+    main = {task: main_metric([group for group in groups if group.task == task], wanted) for task in tasks}
+    return list(wanted or [name for name in there if not name.endswith("/loss")] or there), main
 
 
-def _short(groups: Sequence[Group], main: dict[str, str]) -> str:
-    """The first rows of the table, with one metric each."""
-    rows = []
-    for group in groups[:SHOWN]:
-        name = main[group.task]
-        (row,) = table.cells([group], [name])
-        rows.append({"metric": name} | {column.replace(name, "").strip() or "mean": text for column, text in row.items()})
-    names = [name for name in ("task", "model", "method", "settings", "sparsity", "scope", "of model", "n")]
-    names = [name for name in names if any(name in row for row in rows)] + ["metric", "mean", "95 %", "max"]
-    text = table.aligned([{name: row.get(name, "") for name in names} for row in rows])
-    more = len(groups) - SHOWN
-    return text + (f"\n... and {more} more rows in table.md" if more > 0 else "")
+def _compared(
+    groups: Sequence[Group], methods: tuple[str, str] | None, main_metrics: dict[str, str]
+) -> tuple[list[Comparison], list[str]]:
+    if methods is None:
+        return [], []
+    selected(groups, method=methods)  # says so where one of them is not there
+    found, missed = [], []
+    for task, metric in main_metrics.items():
+        comparisons, sentences = compare([group for group in groups if group.task == task], methods, metric)
+        found += comparisons
+        missed += sentences
+    return found, missed
+
+
+def _write_tables(folder: Path, groups: Sequence[Group], metrics: Sequence[str]) -> None:
+    rows = table.cells(groups, metrics)
+    (folder / "table.csv").write_text(table.csv(groups, metrics_of(groups)))
+    (folder / "table.md").write_text(table.markdown(rows))
+    (folder / "table.tex").write_text(table.latex(rows))
 
 
 def _beside(reading: Reading) -> str:

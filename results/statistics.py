@@ -84,13 +84,13 @@ def paired(first: Mapping[int, float], second: Mapping[int, float]) -> Paired:
     if n < 2:
         return Paired(n, mean, None, None, None, None, "one pair says nothing of chance; two are needed for a t-test")
     half = interval(n, stdev(differences))
-    if len(set(differences)) == 1:
-        return Paired(n, mean, mean, mean, None, None, "all differences are the same, so that there is no spread to test")
+    if max(differences) - min(differences) <= 1e-9 * abs(mean):
+        return Paired(n, mean, mean, mean, None, None, "all differences are the same: there is no spread to test")
     t_p = float(stats.ttest_1samp(differences, 0.0).pvalue)
     wilcoxon_p, why = None, ""
     ranked = sum(difference != 0 for difference in differences)
     if ranked >= FEWEST_RANKED:
         wilcoxon_p = float(stats.wilcoxon(differences).pvalue)
     else:
-        why = f"Wilcoxon's test needs {FEWEST_RANKED} pairs that differ to reach 0.05; there are {ranked}"
+        why = f"no Wilcoxon: {ranked} pairs that differ cannot come below 0.05, {FEWEST_RANKED} can"
     return Paired(n, mean, mean - half, mean + half, t_p, wilcoxon_p, why)

@@ -1,7 +1,7 @@
 """The table of averages as CSV, Markdown and LaTeX, one row for each group."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -51,26 +51,43 @@ def csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
 
 
 def cells(groups: Sequence[Group], metrics: Sequence[str]) -> list[Cells]:
-    """The table as it is read: per metric mean ± std, 95 % interval and max; columns without any text are left out."""
+    """The table as it is read: per metric mean ± std, 95 % interval and max; without columns that are always empty."""
     rows = []
     for group in groups:
-        row = {
-            "task": group.task,
-            "model": group.model,
-            "method": group.method,
-            "settings": group.settings,
-            "sparsity": f"{group.sparsity:.4g}",
-            "scope": f"{group.mean(lambda run: run.result['sparsity']['scope']):.2%}",
-            "of model": f"{group.mean(lambda run: run.result['sparsity']['model']):.2%}",
-            "n": str(group.n),
-        }
+        row = _which(group)
         for name in metrics:
             summary = group.summary(name)
-            row[name] = mean(summary, group.n)
-            row[f"{name} 95 %"] = interval(summary)
-            row[f"{name} max"] = digits(summary.max) if summary else ""
+            row |= {name: mean(summary, group.n), f"{name} 95 %": interval(summary), f"{name} max": highest(summary)}
         rows.append(row)
-    kept = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+    return _filled(rows)
+
+
+def brief(groups: Sequence[Group], metric_of: Mapping[str, str]) -> list[Cells]:
+    """The same with one metric only, by task."""
+    rows = []
+    for group in groups:
+        metric, summary = metric_of[group.task], group.summary(metric_of[group.task])
+        shown = {"metric": metric, "mean": mean(summary, group.n), "95 %": interval(summary), "max": highest(summary)}
+        rows.append(_which(group) | shown)
+    return _filled(rows)
+
+
+def _which(group: Group) -> Cells:
+    return {
+        "task": group.task,
+        "model": group.model,
+        "method": group.method,
+        "settings": group.settings,
+        "sparsity": f"{group.sparsity:.4g}",
+        "scope": f"{group.mean(lambda run: run.result['sparsity']['scope']):.2%}",
+        "of model": f"{group.mean(lambda run: run.result['sparsity']['model']):.2%}",
+        "n": str(group.n),
+    }
+
+
+def _filled(rows: Sequence[Cells]) -> list[Cells]:
+    """The rows without columns that are empty in all."""
+    kept = [name for name in rows[0] if any(row[name] for row in rows)]
     return [{name: row[name] for name in kept} for row in rows]
 
 
@@ -86,6 +103,10 @@ def interval(summary: Summary | None) -> str:
     if summary is None or summary.low is None or summary.high is None:
         return ""
     return f"[{digits(summary.low)}, {digits(summary.high)}]"
+
+
+def highest(summary: Summary | None) -> str:
+    return digits(summary.max) if summary else ""
 
 
 def digits(value: float) -> str:

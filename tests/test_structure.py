@@ -9,13 +9,14 @@ import pytest
 
 from tests.conftest import METHODS, ROOT
 
-OURS = {"callbacks", "hydra_plugins", "models", "runs", "sparsity", "tasks"}
+OURS = {"callbacks", "hydra_plugins", "models", "results", "runs", "sparsity", "tasks"}
 MAY_IMPORT = {
     "sparsity": {"torch"},
     "callbacks": {"sparsity", "torch", "lightning", "wandb"},
     "models": {"torch", "transformers", "peft", "tokenizers", "safetensors", "huggingface_hub"},
     "tasks": {"models", "torch", "lightning", "datasets", "torchmetrics", "transformers", "numpy", "scipy", "sklearn"},
     "runs": {"omegaconf", "hydra"},
+    "results": {"runs", "omegaconf", "hydra", "yaml", "numpy", "pandas", "scipy", "matplotlib", "jinja2"},
     "hydra_plugins": {"runs", "omegaconf", "hydra"},
 }
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))

@@ -6,6 +6,7 @@ from typing import final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from results.figures.figure import percent
 from results.groups import Group
@@ -25,7 +26,7 @@ class Axis(ABC):
 
     @abstractmethod
     def arrange(self, axes: Axes, values: Sequence[float]) -> None:
-        """Scales the axis and sets its ticks, for the values drawn."""
+        """Scales and labels the axis and sets its ticks, for the values drawn."""
 
 
 @final
@@ -39,9 +40,8 @@ class Sparsity(Axis):
         return group.sparsity
 
     def arrange(self, axes: Axes, values: Sequence[float]) -> None:
-        axes.set_xscale(
-            "function", functions=(lambda s: -np.log1p(-np.minimum(s, 1 - 1e-9)), lambda t: -np.expm1(-t))
-        )
+        axes.set_xlabel(self.label)
+        axes.set_xscale("function", functions=(lambda s: -np.log1p(-np.minimum(s, 1 - 1e-9)), lambda t: -np.expm1(-t)))
         places = {value: float(-np.log1p(-value)) for value in values}
         first, last = min(places.values()), max(places.values())
         margin = 0.04 * (last - first) or 0.1
@@ -66,7 +66,7 @@ class TrainingFlops(Axis):
         return group.training_flops or None
 
     def arrange(self, axes: Axes, values: Sequence[float]) -> None:
-        axes.set_xscale("log")
+        _scale(axes, self.label)
 
 
 @final
@@ -80,4 +80,24 @@ class InferenceFlops(Axis):
         return group.mean(lambda run: run.result["flops"]["inference"]) or None
 
     def arrange(self, axes: Axes, values: Sequence[float]) -> None:
+        _scale(axes, self.label)
+
+
+def _scale(axes: Axes, label: str) -> None:
+    """A logarithmic axis where the data span more than a power of ten, or else one power for all numbers."""
+    low, high = axes.dataLim.intervalx
+    if high > 10 * low:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+        axes.xaxis.set_major_formatter(lambda value, _: _scientific(value))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(label)
+    else:
+        power = int(np.floor(np.log10(high)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 10.0**power:.3g}")
+        axes.set_xlabel(f"{label} ($10^{{{power}}}$)")
+
+
+def _scientific(value: float) -> str:
+    mantissa, _, power = f"{value:.0e}".partition("e")
+    return f"$10^{{{int(power)}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{int(power)}}}$"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 
 from results.figures.study import DENSE, Look, Study
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
     "axes.labelsize": 9.0,
@@ -25,12 +25,16 @@ STYLE = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
-    "lines.markersize": 4.5,
+    "lines.markersize": 5.0,
+    "lines.markeredgecolor": "white",
+    "lines.markeredgewidth": 0.5,
+    "legend.handlelength": 2.6,
     "legend.frameon": False,
     "svg.hashsalt": "lacuna",  # so that the same results give the same file
     "savefig.dpi": 200,
 }
-WIDTH, HEIGHT = 3.2, 2.5  # of a panel in inches
+SINGLE = (5.2, 3.4)  # inches
+PANEL = (2.0, 1.75)
 
 
 class NothingToDrawError(ValueError):
@@ -56,12 +60,14 @@ def in_style() -> Any:
     return mpl.rc_context(STYLE)
 
 
-def panels(count: int, columns: int = 4) -> tuple[Canvas, list[Axes]]:
-    """Returns so many axes that share both scales; a single one is larger."""
-    columns = min(count, columns)
-    rows = math.ceil(count / columns)
-    size = (5.2, 3.4) if count == 1 else (WIDTH * columns * (0.8 if columns > 2 else 1), HEIGHT * rows)
-    canvas = Canvas(figsize=size, layout="constrained")
+def panels(
+    count: int, size: tuple[float, float] = PANEL, single: tuple[float, float] = SINGLE
+) -> tuple[Canvas, list[Axes]]:
+    """Returns so many axes of a size that share both scales, in rows of up to four; a single one may be larger."""
+    rows = math.ceil(count / 4)
+    columns = math.ceil(count / rows)
+    width, height = single if count == 1 else (size[0] * columns, size[1] * rows)
+    canvas = Canvas(figsize=(width, height), layout="constrained")
     grid = canvas.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten()
     for axes in grid[count:]:
         axes.set_visible(False)
@@ -71,13 +77,19 @@ def panels(count: int, columns: int = 4) -> tuple[Canvas, list[Axes]]:
 
 
 def legend(canvas: Canvas, axes: Sequence[Axes]) -> None:
-    """Puts one legend for all panels on the right of them."""
+    """Puts one legend for all panels: on the right of one, above several."""
     entries: dict[str, Any] = {}
     for one in axes:
         handles, labels = one.get_legend_handles_labels()
         entries |= dict(zip(labels, handles, strict=True))
     names = sorted(entries, key=lambda name: (name.startswith("dense"), name))
-    canvas.legend([entries[name] for name in names], names, loc="outside right upper")
+    if len(axes) == 1:
+        canvas.legend([entries[name] for name in names], names, loc="outside right upper")
+        return
+    columns = max(int(canvas.get_figwidth() / 1.6), 1)
+    rows = math.ceil(len(names) / columns)
+    canvas.set_figheight(canvas.get_figheight() + 0.19 * rows)
+    canvas.legend([entries[name] for name in names], names, loc="outside upper center", ncols=columns)
 
 
 def band(axes: Axes, x: Sequence[float], y: Sequence[float], spread: Sequence[float], look: Look) -> None:

@@ -1,19 +1,21 @@
 """Where the zeros are: sparsity of each part of the network at each sparsity of the whole, a panel per method."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from results.figures.figure import Figure, NothingToDrawError, panels, percent
 from results.figures.study import Study
 from results.groups import Group
 
-FEW = 12  # columns or rows up to which cells are wide enough for a number
+FEW = 400  # cells up to which each has its number, beside its colour
 
 
 @final
@@ -40,17 +42,19 @@ class HeatMap(Figure):
         found = {label: by_sparsity for label, by_sparsity in found.items() if by_sparsity}
         if not found:
             raise NothingToDrawError("no sparse run has a ledger.json")
-        rows = sorted({row for by in found.values() for parts in by.values() for row in parts}, key=_natural)
-        canvas, grid = panels(len(found), columns=3)
-        canvas.set_size_inches(canvas.get_figwidth(), canvas.get_figheight() * min(max(len(rows) / 9, 1), 2.5))
+        rows = list(dict.fromkeys(row for by in found.values() for parts in by.values() for row in parts))
+        size = max(0.19 * len(columns), 1.2), max(0.15 * len(rows), 0.6) + 0.4
+        canvas, grid = panels(len(found), size, single=size)
+        width, height = canvas.get_size_inches()
+        canvas.set_size_inches(width + 0.07 * max(map(len, rows)) + 1.2, height + 0.4)
         for axes, (label, by_sparsity) in zip(grid, found.items(), strict=True):
             values = np.array([[by_sparsity.get(s, {}).get(row, np.nan) for s in columns] for row in rows])
             image = axes.pcolormesh(values, vmin=0, vmax=1, cmap="cividis", edgecolors="white", linewidth=0.4)
-            if len(columns) <= FEW and len(rows) <= FEW:
-                self._write(axes, values, size=7.0 if len(columns) <= 6 else 5.0)
+            if len(found) * values.size <= FEW:
+                self._write(axes, values)
             axes.set_title(label)
             axes.grid(visible=False)
-            every = -(-len(columns) // 6)
+            every = math.ceil(len(columns) / 5)
             shown = range(len(columns) - 1, -1, -every)
             axes.set_xticks([at + 0.5 for at in shown], [percent(columns[at]) for at in shown])
             axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
@@ -72,14 +76,9 @@ class HeatMap(Figure):
         return {part: 1 - kept[part] / numel[part] for part in numel}
 
     @staticmethod
-    def _write(axes: Any, values: Any, size: float) -> None:
+    def _write(axes: Axes, values: np.ndarray) -> None:
         for (row, column), value in np.ndenumerate(values):
             if not np.isnan(value):
                 colour = "black" if value > 0.55 else "white"
-                axes.text(
-                    *(column + 0.5, row + 0.5, f"{100 * value:.0f}"), ha="center", va="center", size=size, color=colour
-                )
-
-
-def _natural(name: str) -> tuple[bool, int, str]:
-    return (False, int(name), "") if name.isdigit() else (True, 0, name)
+                text = f"{100 * value:.0f}"
+                axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", size=5.5, color=colour)

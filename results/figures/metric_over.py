@@ -28,7 +28,7 @@ class MetricOver(Figure):
     def draw(self, study: Study) -> Canvas:
         metric = self.metric or study.metric
         canvas, (axes,) = panels(1)
-        drawn = []
+        drawn: list[float] = []
         for label, groups in study.series.items():
             points = [
                 (x, summary.mean, summary.std or 0.0)
@@ -36,10 +36,10 @@ class MetricOver(Figure):
                 if (summary := group.summary(metric)) and (x := self.over.value(group)) is not None
             ]
             if points:
-                x, y, spread = zip(*points, strict=True)
-                axes.plot(x, y, **study.looks[label], label=label)
-                band(axes, x, y, spread, study.looks[label])
-                drawn += x
+                places, means, spreads = zip(*points, strict=True)
+                axes.plot(places, means, **study.looks[label], label=label)
+                band(axes, places, means, spreads, study.looks[label])
+                drawn += places
         if not drawn:
             raise NothingToDrawError(f"no sparse run has {metric} and {self.over.label}")
         dense_lines(axes, study, metric)
@@ -48,6 +48,6 @@ class MetricOver(Figure):
                 if (summary := group.summary(metric)) and (at := self.over.value(group)) is not None:
                     axes.plot([at], [summary.mean], marker="*", markersize=9, color="black", linestyle="none")
         self.over.arrange(axes, drawn)
-        axes.set(xlabel=self.over.label, ylabel=metric)
+        axes.set_ylabel(metric)
         legend(canvas, [axes])
         return canvas

@@ -29,8 +29,8 @@ class Robustness(Figure):
         sets = [metric for metric in there if metric.startswith("ood/") and metric.endswith(f"/{name}")]
         inside = next((f"{split}/{name}" for split in ("test", "val") if f"{split}/{name}" in there), None)
         if not sets or inside is None:
-            raise NothingToDrawError(f"no run was evaluated on another distribution by {name}; ood=[...] adds such sets")
-        canvas, grid = panels(len(sets), columns=3)
+            raise NothingToDrawError(f"no run has {name} on sets of another distribution, as ood=[...] adds them")
+        canvas, grid = panels(len(sets), size=(2.8, 2.5))
         for axes, outside in zip(grid, sets, strict=True):
             for label, groups in study.series.items():
                 points = [(x.mean, y.mean) for g in groups if (x := g.summary(inside)) and (y := g.summary(outside))]
@@ -44,8 +44,8 @@ class Robustness(Figure):
         for axes in grid:
             low, high = max(axes.get_xlim()[0], axes.get_ylim()[0]), min(axes.get_xlim()[1], axes.get_ylim()[1])
             if low < high:
-                axes.plot([low, high], [low, high], color="0.6", linewidth=0.8, linestyle=":", scalex=False, scaley=False)
+                axes.axline((low, low), slope=1, color="0.6", linewidth=0.8, linestyle=":")
         canvas.supxlabel(inside, fontsize=9)
-        canvas.supylabel(f"out of distribution: {name}", fontsize=9)
+        canvas.supylabel(f"out-of-distribution {name}", fontsize=9)
         legend(canvas, grid)
         return canvas

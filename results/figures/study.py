@@ -9,9 +9,9 @@ from results.groups import Group
 
 # Tol's muted scheme (P. Tol, Colour Schemes, 2021), safe for colour-blind readers; black is the dense model's.
 COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#AA4499", "#DDCC77", "#44AA99", "#882255", "#999933")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")
+MARKERS = ("o", "s", "^", "D", "v", "p", ">", "<", "h", "d")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
-DENSE = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.2}
+DENSE: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.2}
 
 Look = dict[str, Any]
 
