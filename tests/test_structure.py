@@ -67,6 +67,10 @@ def test_the_entry_point_is_short_and_names_no_method_task_or_model():
     assert not choices & set(re.findall(r"\w+", text))
 
 
+def test_the_reports_entry_point_is_short_too():
+    assert len((ROOT / "report.py").read_text().splitlines()) < 80
+
+
 @pytest.mark.parametrize(
     "command", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
 )

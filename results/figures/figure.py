@@ -25,7 +25,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
-    "lines.markersize": 5.0,
+    "lines.markersize": 5.5,
     "lines.markeredgecolor": "white",
     "lines.markeredgewidth": 0.5,
     "legend.handlelength": 2.6,

@@ -1,10 +1,11 @@
-"""Run folders as a sweep leaves them, without training: real configs, invented numbers."""
+"""Run folders as a sweep leaves them, without training: real configs (of dense, gmp or rigl) and invented numbers."""
 
 import copy
 import hashlib
 import json
 import math
 import random
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ def _config(method: str) -> Any:
 
 def config(method: str, sparsity: float, seed: int, root: Path, task: str, **changes: Any) -> dict[str, Any]:
     """A resolved config; `changes` are of its top level, but for `lr`, which the optimizer has as well."""
-    node = copy.deepcopy(_config(method)) | {"seed": seed, "sparsity": sparsity, "root": str(root)} | changes
-    node["task"]["name"] = task
+    node = copy.deepcopy(_config(method if method in ("dense", "rigl") else "gmp"))
+    node |= {"seed": seed, "sparsity": sparsity, "root": str(root)} | changes
+    node["task"]["name"], node["method"]["name"] = task, method
     node["budget"]["sparsity"] = sparsity
     sparsifier = node["method"]["sparsifier"]
     if method != "dense":
@@ -56,7 +58,7 @@ def write_run(
     node = config(method, sparsity, seed, root, task, **changes)
     text = yaml.dump(node, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-    folder = root / f"{task}-tiny-{method}-s{sparsity:.4g}-seed{seed}-{digest}"
+    folder = root / f"{re.sub(r'[^A-Za-z0-9_.]+', '_', task)}-tiny-{method}-s{sparsity:.4g}-seed{seed}-{digest}"
     folder.mkdir(parents=True)
     result = {
         "status": "completed",

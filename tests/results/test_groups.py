@@ -92,7 +92,7 @@ def test_selected(tmp_path):
     assert [(group.method, group.sparsity) for group in found] == [("gmp", 0.5)]
     with pytest.raises(ValueError, match=r"method=gpm is not among the finished runs; did you mean 'gmp'\?"):
         selected(groups, method=["gpm"])
-    with pytest.raises(ValueError, match="sparsity=0.8 is not among"):
+    with pytest.raises(ValueError, match=r"sparsity=0\.8 is not among"):
         selected(groups, method=["rigl"], sparsity=[0.8])
 
 
