@@ -45,6 +45,7 @@ def describe(configs: Sequence[Mapping[str, Any]]) -> list[str]:
         for vector, paths in alike.items()
         if vector in different and len(set(json.loads(vector))) > 1
     ]
+    chosen = [path for path in chosen if not _implied(path, chosen, wholes)]
     words: list[dict[str, None]] = [{} for _ in configs]  # ordered sets
     for path in sorted(chosen):
         group = path.partition(".")[0]
@@ -59,6 +60,17 @@ def describe(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _paths(flats: Sequence[Flat]) -> list[str]:
     return list(dict.fromkeys(path for flat in flats for path in flat))
+
+
+def _implied(path: str, chosen: Sequence[str], flats: Sequence[Flat]) -> bool:
+    """Whether a value follows from what is called there: the options of a constructor that others do not call."""
+    parents = path.split(".")[:-1]
+    targets = {".".join([*parents[:length], "_target_"]) for length in range(1, len(parents) + 1)} - {path}
+    for target in targets.intersection(chosen):
+        pairs = {(json.dumps(flat.get(target)), json.dumps(flat.get(path))) for flat in flats}
+        if len({called for called, _ in pairs}) == len(pairs):
+            return True
+    return False
 
 
 def _vector(flats: Sequence[Flat], path: str) -> str:
@@ -80,7 +92,7 @@ def _without_axes(nodes: Mapping[str, Any], seed: Any) -> Flat:
 
 
 def _leaves(node: Any, path: str) -> list[tuple[str, Any]]:
-    if isinstance(node, Mapping) and node:
+    if isinstance(node, Mapping):
         return [leaf for key, child in node.items() for leaf in _leaves(child, f"{path}.{key}")]
     return [(path, node)]
 

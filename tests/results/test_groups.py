@@ -67,6 +67,17 @@ def test_differences_are_named_as_they_are_typed(tmp_path):
     assert describe([made(), other])[1] == "model=Other"
 
 
+def test_what_follows_from_a_call_is_not_said(tmp_path):
+    hans = {"_target_": "tasks.hans.read", "data_dir": "/hans", "names": {"test": "a.txt"}}
+    full, low, high, with_set = (config("gmp", 0.5, 1, tmp_path, "t") for _ in range(4))
+    with_set["ood"] = {"hans": hans}
+    assert describe([full, with_set]) == ["", "hans=read"]
+    for node, rank in ((low, 8), (high, 16)):
+        node["tuning"] = {"_target_": "models.tuning.Lora", "rank": rank, "dropout": 0.1}
+    assert describe([full, low]) == ["tuning=Full", "tuning=Lora"]
+    assert describe([full, low, high]) == ["tuning=Full", "tuning=Lora, rank=8", "tuning=Lora, rank=16"]
+
+
 def test_a_node_that_is_a_file_of_its_group_goes_by_its_name(tmp_path):
     one, other = (config("gmp", 0.5, 1, tmp_path, "t") for _ in range(2))
     ffn = yaml.safe_load((ROOT / "conf" / "scope" / "ffn.yaml").read_text())
