@@ -17,7 +17,7 @@ from typing import Any
 from runs.nearest import nearest
 from runs.values import Call, check_value
 
-OURS = ("callbacks", "models", "runs", "sparsity", "tasks")
+OURS = ("callbacks", "models", "results", "runs", "sparsity", "tasks")
 SPECIAL = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 

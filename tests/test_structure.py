@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import METHODS, ROOT
 
-OURS = {"callbacks", "hydra_plugins", "models", "runs", "sparsity", "tasks"}
+OURS = {"callbacks", "hydra_plugins", "models", "results", "runs", "sparsity", "tasks"}
 MAY_IMPORT = {
     "sparsity": {"torch"},
     "callbacks": {"sparsity", "torch", "lightning", "wandb", "wandb_workspaces", "optuna"},
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     | {"joblib", "huggingface_hub"},
     "runs": {"omegaconf", "hydra"},
     "hydra_plugins": {"runs", "omegaconf", "hydra", "ray", "submitit", "optuna", "pandas"},
+    "results": {"runs", "omegaconf", "hydra", "yaml", "numpy", "pandas", "scipy", "matplotlib", "jinja2"},
 }
 FILES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
@@ -65,6 +66,10 @@ def test_the_entry_point_is_short_and_names_no_method_task_or_model():
         METHODS
     )
     assert not choices & set(re.findall(r"\w+", text))
+
+
+def test_the_reports_entry_point_is_short_too():
+    assert len((ROOT / "report.py").read_text().splitlines()) < 80
 
 
 @pytest.mark.parametrize(
