@@ -16,6 +16,7 @@ HELP = """Averages, compares and draws finished runs; <root>/report/ gets index.
 
   python report.py                                   # all runs in outputs/
   python report.py task=rte method=gmp,rigl compare=gmp,rigl
+  python report.py --status                          # where the sweeps stand: done, running, waiting, failed
 
   root=outputs     where the runs are
   task=, model=, method=, sparsity=    which of them; several as a,b

@@ -29,16 +29,16 @@ def note(root: str, whole: Graph) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def status(root: str) -> str:
+def status(root: Path) -> str:
     """Returns where the sweeps of a root stand, the latest last, as lines.
 
     Raises:
         ValueError: there are none.
     """
-    notes = [json.loads(path.read_text()) for path in (Path(root) / NOTES).glob("*.json")]
+    notes = [json.loads(path.read_text()) for path in (root / NOTES).glob("*.json")]
     if not notes:
         raise ValueError(f"root={root} has no sweeps; python train.py -m ... starts one")
-    return "\n\n".join(_of_sweep(Path(root), content) for content in sorted(notes, key=lambda note: note["begun"]))
+    return "\n\n".join(_of_sweep(root, content) for content in sorted(notes, key=lambda note: note["begun"]))
 
 
 def _of_sweep(root: Path, content: Mapping[str, Any]) -> str:

@@ -181,15 +181,15 @@ def test_status(tmp_path, capsys):
     busy.folder.mkdir()
     (busy.folder / "metrics.csv").write_text("step,metric,value\n7,val/loss,1.0\n")
     with busy.lock():
-        _, counts, *lines = status(str(tmp_path)).splitlines()
+        _, counts, *lines = status(tmp_path).splitlines()
     assert counts == "  1 done, 1 running, 1 failed, about 1 s of training left"
     assert lines == ["  running  missing  step 7 of 30", "  failed   broken  RuntimeError: so it goes"]
-    assert status(str(tmp_path)).splitlines()[1:] == ["  1 done, 1 waiting, 1 failed", lines[1]]
+    assert status(tmp_path).splitlines()[1:] == ["  1 done, 1 waiting, 1 failed", lines[1]]
 
 
 def test_status_of_nothing(tmp_path):
     with pytest.raises(ValueError, match="has no sweeps"):
-        status(str(tmp_path))
+        status(tmp_path)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (720, "12 min"), (12600, "3.5 h")])
