@@ -122,7 +122,8 @@ def test_runs_that_stop_on_their_way_are_not_drawn(tmp_path):
 def test_training_flops_are_those_of_all_runs_behind_a_point(tmp_path):
     dense = write_run(tmp_path, "dense", 0.0, 1, {"val/accuracy": 0.9}, flops=4e9)
     write_run(tmp_path, "lth", 0.2, 1, {"val/accuracy": 0.8}, flops=3e9, started_from=dense.name)
-    write_run(tmp_path, "gmp", 0.2, 1, {"val/accuracy": 0.8}, flops=3e9, started_from="which is gone")
+    write_run(tmp_path, "gmp", 0.2, 1, {"val/accuracy": 0.8}, flops=3e9)
+    write_run(tmp_path, "gmp", 0.2, 2, {"val/accuracy": 0.8}, flops=3e9, started_from="which is gone")
     (axes,) = drawn("metric_over_training_flops", study_of(tmp_path)).axes
     lines = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     assert lines["lth"] == [7e9]
@@ -146,7 +147,8 @@ def test_robustness_has_a_panel_for_each_set(study):
     grid = [axes for axes in drawn("robustness", study).axes if axes.get_visible()]
     assert [axes.get_title() for axes in grid] == ["hans", "paws_qqp"]
     line = next(line for line in grid[0].lines if line.get_label() == "gmp")
-    assert list(line.get_ydata()) == [group.summary("ood/hans/accuracy").mean for group in study.series["gmp"]]
+    for values, metric in ((line.get_xdata(), "test/accuracy"), (line.get_ydata(), "ood/hans/accuracy")):
+        assert list(values) == [group.summary(metric).mean for group in study.series["gmp"]]
 
 
 def test_curves_are_means_over_the_seeds_that_have_a_value(tmp_path):

@@ -48,8 +48,9 @@ def test_the_seed_of_the_data_is_not_the_runs_seed(tmp_path):
     base = config("gmp", 0.5, 1, tmp_path, "t")
     other = config("gmp", 0.5, 2, tmp_path, "t")
     assert describe([base, other]) == ["", ""]
-    other["task"]["data"]["seed"] = 7
-    assert describe([base, other]) == ["seed=0", "seed=7"]
+    for node in (base, other):
+        node["task"]["data"]["seed"] = node["seed"]
+    assert describe([base, other]) == ["seed=1", "seed=2"]
 
 
 def test_differences_are_named_as_they_are_typed(tmp_path):
