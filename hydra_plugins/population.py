@@ -5,11 +5,8 @@ of one that does well, weights, masks, optimizer and place in the data, with tha
 """
 
 import hashlib
-import json
 import os
 import shutil
-import time
-import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,14 +18,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hydra_plugins.members import train_member
 from hydra_plugins.search_space import search_space
 from runs.folder import Run
 from runs.graph import Job, graph
-from runs.process import begin, end
 from runs.sweep import SweepError, say
 
-TICK = 0.05  # seconds between two looks at a member
-REPORT, STATE = "report.json", "last.ckpt"
 KEYS = {"lr": "lr", "optim.optimizer.weight_decay": "weight_decay"}  # what may change, and what a member calls it
 
 
@@ -132,7 +127,7 @@ class Population(Sweeper):
         )
         config = OmegaConf.to_yaml(job.run.config, resolve=False)
         trainable = tune.with_resources(
-            tune.with_parameters(member, config=config, home=str(home), metric=self.metric),
+            tune.with_parameters(train_member, config=config, home=str(home), metric=self.metric),
             {"CPU": self.jobs.cpus, "GPU": pool.share(job)},
         )
         if tune.Tuner.can_restore(str(storage / name)):
@@ -164,49 +159,6 @@ class Population(Sweeper):
         values = " ".join(f"{key}={best.config[key]:.6g}" for key in each)
         folder = home / best.metrics["member"] / job.run.id
         return f"best of {self.members} members: {self.metric} {best.metrics[self.metric]:.4f}, {values}\n  {folder}"
-
-
-def member(values: Mapping[str, Any], config: str, home: str, metric: str) -> None:
-    """Trains a member from the state that Ray Tune gives it to the end, reporting each validation to it.
-
-    Args:
-        values: of what changes.
-        config: of the run that all members are, as yaml.
-        home: the folder that has one for each member.
-        metric: that they are compared by.
-    """
-    from ray import tune
-
-    name = str(tune.get_context().get_trial_id())
-    exchange = Path(home) / name / ".exchange" / uuid.uuid4().hex  # one that an earlier process of the member knows not
-    node: Any = OmegaConf.create(config)
-    node.root = str(Path(home) / name)
-    node.trial = {"_target_": "callbacks.member.Member", "folder": str(exchange), "values": dict(values)}
-    run = Run(node)
-    with run.lock():  # until an earlier process of the member is gone
-        if (checkpoint := tune.get_checkpoint()) is not None:
-            run.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            with checkpoint.as_directory() as folder:
-                shutil.copy(Path(folder) / STATE, run.checkpoint)
-            (run.folder / "result.json").unlink(missing_ok=True)
-    process = begin(Job(run).command(), run.log, {})
-    try:
-        while process.poll() is None:
-            if (exchange / REPORT).exists():
-                said = json.loads((exchange / REPORT).read_text())
-                if metric not in said:
-                    raise ValueError(f"hydra.sweeper.metric={metric} is not measured; there are {', '.join(said)}")
-                numbers = {"step": said["step"], metric: said[metric], "member": name, "finished": 0}
-                tune.report({**numbers, **values}, checkpoint=tune.Checkpoint.from_directory(exchange))
-                (exchange / REPORT).unlink()
-            time.sleep(TICK)
-    finally:
-        end([process])
-        shutil.rmtree(exchange, ignore_errors=True)
-    if not run.finished:
-        raise RuntimeError(f"{name}: {run.last_words}")
-    result = run.result or {}
-    tune.report({"step": result["steps"], metric: result["metrics"][metric], "member": name, "finished": 1, **values})
 
 
 def _speaker(metric: str, values: Sequence[str]) -> Any:

@@ -82,8 +82,7 @@ class Task(LightningModule, ABC):
         self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
-                f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings:"
-                f" they do not belong together"
+                f"the tokenizer has {len(tokenizer)} tokens, its network {network.config.vocab_size} embeddings only"
             )
         self._prepared = self.steps > 0
         if self._prepared:
@@ -182,10 +181,7 @@ class Task(LightningModule, ABC):
         return batch["attention_mask"].flatten(end_dim=-2).bool()
 
     def save(self, folder: Path) -> None:
-        """Saves network and tokenizer as plain transformers open them; what can be merged is, in the network itself.
-
-        Of several ranks the first one does.
-        """
+        """Saves, on the first rank, network and tokenizer as plain transformers open them; what can be merged is."""
         if self.global_rank == 0:
             logging.disable_progress_bar()
             save(self.network, folder)
