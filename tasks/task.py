@@ -175,10 +175,7 @@ class Task(LightningModule, ABC):
         return batch["attention_mask"].flatten(end_dim=-2).bool()
 
     def save(self, folder: Path) -> None:
-        """Saves network and tokenizer as plain transformers open them; what can be merged is, in the network itself.
-
-        Of several ranks the first one does.
-        """
+        """Saves network and tokenizer, once, as plain transformers open them; what can be merged is, in the network."""
         if self.global_rank == 0:
             logging.disable_progress_bar()
             save(self.network, folder)
