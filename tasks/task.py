@@ -92,7 +92,7 @@ class Task(LightningModule, ABC):
         self.tokenizer = tokenizer
         self.data, self.examples = dict(data), dict(examples)
         self.optim, self.objective = recipe.optim, recipe.loss
-        self.steps, self.batch_size = recipe.steps, recipe.batch_size
+        self.steps, self.batch_size, self.accumulate = recipe.steps, recipe.batch_size, recipe.accumulate
         measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
         self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
         self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best
