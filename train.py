@@ -28,11 +28,11 @@ def obtain(config: DictConfig, ranks: Ranks | None = None) -> Run:
         else:
             build(config.method.sparsifier.get("budget"))  # what nothing can meet is told before other runs are trained
             origins = {role: obtain(needed, ranks) for role, needed in needs(config).items()}
-            run.carry_out(lambda begin: train(run, origins, begin), origins)
+            run.carry_out(partial(train, run, origins), origins)
     return run
 
 
-def train(run: Run, origins: dict[str, Run], begin: Begin) -> dict[str, Any]:
+def train(run: Run, origins: dict[str, Run], begin: Begin, accumulate: int) -> dict[str, Any]:
     """Builds what the config names, connects it, trains, evaluates, saves and returns the numbers of the result."""
     from lightning.pytorch import seed_everything  # takes seconds: not for finished runs and wrong commands
 
@@ -46,8 +46,8 @@ def train(run: Run, origins: dict[str, Run], begin: Begin) -> dict[str, Any]:
     sparsifier = build(config.method.sparsifier, **{role: places[role] for role in ROLES & places.keys()})
     trainer, model, optim, tuning = (build(config[key]) for key in ("trainer", "model", "optim", "tuning"))
     data = joined(build(config.task.data), build(config.ood))  # last, because it takes longest to find a mistake
-    steps, accumulate = partial(training_steps, config), config.trainer.accumulate_grad_batches
     seed_everything(config.seed, verbose=False)
+    steps = partial(training_steps, config)
     recipe = Recipe(optim, loss, tuning, config.batch_size, steps, config.seed, accumulate)
     module = build(config.task.module)(data=data, model=model, recipe=recipe)
     numbers, ledger = fit(

@@ -89,6 +89,7 @@ def fit(
     try:
         try:
             built = trainer(
+                accumulate_grad_batches=subject.accumulate,
                 max_epochs=1,
                 max_steps=steps if stop_step is None else stop_step,
                 log_every_n_steps=max(1, min(LOG_EVERY, steps, LOG_EVERY if validations is None else interval)),
@@ -116,7 +117,7 @@ def fit(
             raise ValueError(
                 f"the trainer cannot be made ({error}); trainer=gpu needs a GPU, trainer=cpu does not"
             ) from error
-        built.val_check_interval = interval * int(built.accumulate_grad_batches)
+        built.val_check_interval = interval * subject.accumulate
         with warnings.catch_warnings():
             if steps == 0:  # Lightning finds that odd; evaluating what a pruning leaves is not
                 warnings.filterwarnings("ignore", message=".*`max_steps=0`")

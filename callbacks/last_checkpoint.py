@@ -41,6 +41,11 @@ class LastCheckpoint(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, Rewindable):
                 logger.rewind(checkpoint["global_step"])
+        # Lightning counts micro-batches, of which a step may have had another number when this was saved.
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        ahead = checkpoint["global_step"] * trainer.accumulate_grad_batches - progress["current"]["ready"]
+        for counts in (progress["current"], progress["total"]):
+            counts.update({name: count + ahead for name, count in counts.items()})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.global_rank > 0:  # all ranks have the run's seed, and would drop out alike

@@ -15,6 +15,7 @@ class Trained(Protocol):
     head: names of those of its parameters that are above the encoder.
     steps: optimizer steps of the whole schedule.
     batch_size: examples per optimizer step.
+    accumulate: micro-batches per optimizer step.
     monitor: name of the validation metric that says which checkpoint is best.
     higher_is_better: whether that is so of this metric.
     validation_examples: how many examples a validation evaluates.
@@ -27,6 +28,7 @@ class Trained(Protocol):
     head: Collection[str]
     steps: int
     batch_size: int
+    accumulate: int
     monitor: str
     higher_is_better: bool
     tested: bool

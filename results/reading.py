@@ -15,7 +15,7 @@ from typing import Any, final
 
 import yaml
 
-from runs.folder import written
+from runs.result import written
 
 Curve = dict[int, float]
 OF_METHODS = ("explored", "survival")  # what dynamic methods say beside their metrics

@@ -24,13 +24,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from runs.identity import model_label, run_id
 from runs.locks import held, holding, lock_file
+from runs.memory import with_room
 from runs.ranks import Alone, Ranks
+from runs.result import written
 from runs.summary import summary
 from runs.versions import versions
 
 FAILED = 1  # exit code of a command whose training failed
 Begin = Callable[[], None]
-Train = Callable[[Begin], Mapping[str, Any]]
+Train = Callable[[Begin, int], Mapping[str, Any]]
 
 
 class TrainingError(RuntimeError):
@@ -173,17 +175,23 @@ class Run:
         is not.
 
         Args:
-            train: returns the numbers of the result; it calls its argument when training begins.
+            train: returns the numbers of the result. It calls its first argument when training begins, and splits
+                batches into as many micro-batches as the second one says.
             origins: the runs that this one starts from, the one that its weights or masks come from first.
 
         Raises:
             TrainingError: an error after training has begun.
         """
-        resumed, begun = self.interrupted, False
-        if self.ranks.first:
-            if not resumed:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
+        resumed = begun = False
+
+        def attempt(accumulate: int) -> Mapping[str, Any]:
+            nonlocal resumed
+            resumed = self.interrupted
+            if self.ranks.first:
+                if not resumed:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                self.folder.mkdir(parents=True, exist_ok=True)
+            return train(begin, accumulate)
 
         def begin() -> None:
             nonlocal begun
@@ -198,7 +206,9 @@ class Run:
             "versions": versions(),
         }
         try:
-            numbers = train(begin)
+            trainer = self.config.trainer
+            share = self.config.batch_size // (trainer.devices * trainer.get("num_nodes", 1))
+            numbers = with_room(attempt, trainer.accumulate_grad_batches, share, self.config.halve_on_oom)
             gc.collect()  # a trainer and its callbacks refer to each other; a chain of runs would pile them up
         except BaseException as error:
             if begun and isinstance(error, Exception):
@@ -221,26 +231,6 @@ class Run:
         partial = path.with_name(f".{name}.partial")
         partial.write_text(json.dumps(content, indent=2) + "\n")
         os.replace(partial, path)
-
-
-def written(folder: Path) -> dict[str, Any] | None:
-    """Returns the result in a run's folder, or None where there is none yet.
-
-    Raises:
-        ValueError: the file is not a result.
-    """
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    try:
-        result: dict[str, Any] = json.loads(path.read_text())
-        if result["status"] not in ("completed", "failed"):
-            raise ValueError
-        if result["status"] == "completed":
-            summary(result, folder)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        raise ValueError(f"{path} is not a result; delete it to run this again") from None
-    return result
 
 
 @cache

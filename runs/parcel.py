@@ -5,7 +5,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from runs.folder import written
+from runs.result import written
 
 
 def pack(folder: Path) -> bytes:

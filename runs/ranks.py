@@ -59,6 +59,7 @@ def company() -> Ranks:
     """Returns the processes that have been started with this one, connected."""
     if started() == 1:
         return Alone()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of a process that is gone it would say more than is needed
     together: Ranks = instantiate({"_target_": "callbacks.ranks.Together"})  # imports torch
     return together
 
@@ -121,5 +122,8 @@ def together(count: int) -> int:
         codes = [process.returncode for process in ranks]
     finally:
         end(ranks)
-    code = next((code for code in codes if code), 0)
-    return 128 - code if code < 0 else code  # as a shell says that a signal has killed it
+    number, code = next(((number, code) for number, code in enumerate(codes) if code), (0, 0))
+    if code < 0:
+        print(f"process {number} of {count} was killed by signal {-code}", file=sys.stderr)
+        return 128 - code  # as a shell says it
+    return code

@@ -65,6 +65,7 @@ class Settings:
     stop_step: int | None
     checkpoint_every: float
     validations: int | None
+    halve_on_oom: bool
     root: str
     trial: Call | None
 
@@ -140,6 +141,8 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         check_value(f"trainer.{key}", number := resolved["trainer"].get(key, 1), (int,))
         if number < 1:
             raise ValueError(f"trainer.{key}={number} must be at least 1")
+        if number > 1 and resolved["halve_on_oom"]:
+            raise ValueError(f"halve_on_oom=true needs trainer.{key}=1: the others would wait for who is out of memory")
     for name, node in resolved["ood"].items():
         check_value(f"ood.{name}", node, (Call,))
     precision = resolved["trainer"].get("precision")

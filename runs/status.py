@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runs.folder import written
 from runs.graph import Graph
 from runs.locks import held, lock_file
+from runs.result import written
 from runs.sweep import duration
 
 NOTES = Path(".sweep") / "notes"

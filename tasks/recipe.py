@@ -21,7 +21,7 @@ class Recipe:
         batch_size: examples per optimizer step, whatever the accumulation and the number of devices.
         steps: optimizer steps of a run with so many training examples, from which the schedule is made.
         seed: of the order of the training data.
-        accumulate: micro-batches per optimizer step; the trainer's `accumulate_grad_batches` has to be the same.
+        accumulate: micro-batches per optimizer step.
     """
 
     optim: Optim

@@ -77,21 +77,21 @@ class Task(LightningModule, ABC):
         noise: Noise = unchanged,
     ) -> None:
         super().__init__()
-        self.steps, self.batch_size = recipe.steps(len(examples.get("train", ()))), recipe.batch_size
+        self.steps = recipe.steps(len(examples.get("train", ())))
         self.splits = splits(examples, self.steps)
         self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
                 f"the tokenizer has {len(tokenizer)} tokens, its network {network.config.vocab_size} embeddings only"
             )
-        self._prepared = self.steps > 0
-        if self._prepared:
+        if self.steps > 0:
             recipe.loss.prepare(network, data["train"])
         self.untrained = list(getattr(network, "untrained", ()))  # of a model that is new as a whole, nothing
         self.network = recipe.tuning(network)
         self.head = frozenset(name for name, _ in head(self.network))
         self.tokenizer, self.data, self.examples = tokenizer, dict(data), dict(examples)
-        self.optim, self.objective = recipe.optim, recipe.loss
+        self.optim, self.objective, self._prepared = recipe.optim, recipe.loss, self.steps > 0
+        self.batch_size, self.accumulate = recipe.batch_size, recipe.accumulate
         measured = [split for split in examples if split != "train" and split not in self.splits.unlabelled]
         self.metrics = nn.ModuleDict({split: Measures(metrics, self.data[split]) for split in measured})
         self.monitor = f"val/{next(iter(metrics))}"  # says which checkpoint is best

@@ -69,7 +69,7 @@ def main(rank: str, port: str, folder: Path, trainings: list[str]) -> None:
     torch.set_num_threads(1)
     for stage, training in (argument.split(":", 1) for argument in trainings):
         method, *more = training.split(",")
-        # Only the first rank's random state is stored, so that a resumed run is the same one without dropout only.
+        # Every rank drops out in its own way, so that they equal one process without dropout only.
         ranks = ["model.dropout=0.0", "trainer.devices=2", "+trainer.strategy=ddp"]
         config = composed(*SMALL, *of_method(method), *more, *ranks)
         ticket = folder / "dense" / "checkpoints" / "last.ckpt" if takes_ticket(config) else None

@@ -23,7 +23,7 @@ def run(small):
     return Run(small())
 
 
-def trains(begin):
+def trains(begin, accumulate):
     begin()
     return NUMBERS
 
@@ -51,7 +51,7 @@ def test_another_version_is_mentioned(run, capsys):
 
 
 def test_a_mistake_before_training_leaves_nothing(run):
-    def refuses(begin):
+    def refuses(begin, accumulate):
         raise ValueError("no such scope")
 
     with pytest.raises(ValueError, match="no such scope"):
@@ -60,7 +60,7 @@ def test_a_mistake_before_training_leaves_nothing(run):
 
 
 def test_a_failure_in_training_is_written_down_and_tried_again(run):
-    def fails(begin):
+    def fails(begin, accumulate):
         begin()
         raise RuntimeError("out of memory")
 
@@ -79,7 +79,7 @@ def test_an_interrupted_run_keeps_its_checkpoint_even_if_it_cannot_be_read(run):
     run.checkpoint.write_text("half a checkpo")
     assert run.interrupted
 
-    def refuses(begin):
+    def refuses(begin, accumulate):
         raise ValueError("not a whole checkpoint")
 
     with pytest.raises(ValueError, match="not a whole checkpoint"):
