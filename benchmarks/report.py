@@ -2,7 +2,7 @@
 
 Writes so many folders as a sweep leaves them (10 methods x 10 sparsities on two tasks, and dense runs; config.yaml of
 its real size and result.json), and times reading, averaging, tables and the page, in this process and without imports;
-then a figure. FIGURES
+then a figure. Measured on two cores: 4,848 runs in 2.0 s with nothing else running, 5,050 in 8.3 s with a load of 15.
 """
 
 import math

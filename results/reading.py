@@ -56,9 +56,11 @@ class FinishedRun:
         path, found = self.folder / "metrics.csv", defaultdict[str, Curve](dict)
         try:
             with path.open(newline="") as file:
-                for line in csv.DictReader(file):
-                    found[line["metric"]][int(line["step"])] = float(line["value"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                lines = csv.reader(file)
+                next(lines, None)
+                for step, metric, value in lines:
+                    found[metric][int(step)] = float(value)
+        except (OSError, ValueError) as error:
             _say(f"{path} is left out of the curves: {_reason(error)}")
             return {}
         return dict(found)

@@ -9,7 +9,7 @@ from typing import final
 from matplotlib.figure import Figure as Canvas
 
 from results.figures.figure import Figure, NothingToDrawError, band, legend, panels, percent
-from results.figures.study import DENSE, Study
+from results.figures.study import Study
 from results.groups import Group
 
 
@@ -38,9 +38,10 @@ class Curves(Figure):
         canvas, grid = panels(max(len(sparsities), 1))
         for axes, sparsity in zip(grid, sparsities or [0.0], strict=True):
             for label, curve in dense.items():
+                look = study.dense_looks[label] | {"marker": "none"}
                 steps, means, spreads = zip(*curve, strict=True)
-                axes.plot(steps, means, **DENSE, label=label)
-                band(axes, steps, means, spreads, DENSE)
+                axes.plot(steps, means, **look, label=label)
+                band(axes, steps, means, spreads, look)
             for label, found in curves.items():
                 if sparsity in found:
                     look = study.looks[label]

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from results.figures.study import DENSE, Look, Study
+from results.figures.study import Look, Study
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -100,13 +100,18 @@ def band(axes: Axes, x: Sequence[float], y: Sequence[float], spread: Sequence[fl
 
 def dense_lines(axes: Axes, study: Study, metric: str) -> None:
     """Draws the mean of each dense model as a line across, with its band."""
-    for number, group in enumerate(study.dense):
+    for group in study.dense:
         if (summary := group.summary(metric)) is not None:
-            look = DENSE | {"color": f"{0.25 * min(number, 2):.2f}"}
-            axes.axhline(summary.mean, **look, label=group.label)
+            look = study.dense_looks[group.label]
+            axes.axhline(summary.mean, **look | {"marker": "none"}, linewidth=1.2, label=group.label)
             if summary.std:
                 span = summary.mean - summary.std, summary.mean + summary.std
                 axes.axhspan(*span, color=look["color"], alpha=0.1, linewidth=0)
+
+
+def dense_point(axes: Axes, x: float, y: float, look: Look, label: str | None = None) -> None:
+    """Marks where a dense model lies."""
+    axes.plot([x], [y], **look | {"linestyle": "none"}, markersize=10, label=label)
 
 
 def percent(sparsity: float) -> str:

@@ -6,7 +6,7 @@ from typing import final
 from matplotlib.figure import Figure as Canvas
 
 from results.figures.axes import Axis
-from results.figures.figure import Figure, NothingToDrawError, band, dense_lines, legend, panels
+from results.figures.figure import Figure, NothingToDrawError, band, dense_lines, dense_point, legend, panels
 from results.figures.study import Study
 
 
@@ -41,12 +41,12 @@ class MetricOver(Figure):
                 band(axes, places, means, spreads, study.looks[label])
                 drawn += places
         if not drawn:
-            raise NothingToDrawError(f"no sparse run has {metric} and {self.over.label}")
+            raise NothingToDrawError(f"no sparse run has {metric} to draw over {self.over.label}")
         dense_lines(axes, study, metric)
         if self.over.dense_is_a_point:
             for group in study.dense:
                 if (summary := group.summary(metric)) and (at := self.over.value(group)) is not None:
-                    axes.plot([at], [summary.mean], marker="*", markersize=9, color="black", linestyle="none")
+                    dense_point(axes, at, summary.mean, study.dense_looks[group.label])
         self.over.arrange(axes, drawn)
         axes.set_ylabel(metric)
         legend(canvas, [axes])

@@ -5,7 +5,7 @@ from typing import final
 
 from matplotlib.figure import Figure as Canvas
 
-from results.figures.figure import Figure, NothingToDrawError, legend, panels
+from results.figures.figure import Figure, NothingToDrawError, dense_point, legend, panels
 from results.figures.study import Study
 from results.groups import metrics_of
 
@@ -38,8 +38,7 @@ class Robustness(Figure):
                     axes.plot(*zip(*points, strict=True), **study.looks[label], label=label)
             for group in study.dense:
                 if (x := group.summary(inside)) and (y := group.summary(outside)):
-                    star = {"marker": "*", "markersize": 10, "color": "black", "linestyle": "none"}
-                    axes.plot([x.mean], [y.mean], **star, label=group.label)  # type: ignore[arg-type]
+                    dense_point(axes, x.mean, y.mean, study.dense_looks[group.label], group.label)
             axes.set_title(outside.split("/")[1])
         for axes in grid:
             low, high = max(axes.get_xlim()[0], axes.get_ylim()[0]), min(axes.get_xlim()[1], axes.get_ylim()[1])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import cycle
 from typing import Any, final
 
 from results.groups import Group
@@ -11,7 +12,7 @@ from results.groups import Group
 COLOURS = ("#332288", "#CC6677", "#117733", "#88CCEE", "#AA4499", "#DDCC77", "#44AA99", "#882255", "#999933")
 MARKERS = ("o", "s", "^", "D", "v", "p", ">", "<", "h", "d")
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1, 1, 1)))
-DENSE: dict[str, Any] = {"color": "black", "linestyle": (0, (4, 2)), "linewidth": 1.2}
+DENSE = (("black", (0, (4, 2)), "*"), ("0.35", (0, (1, 1)), "X"), ("0.55", (0, (6, 1, 1, 1)), "P"))
 
 Look = dict[str, Any]
 
@@ -35,7 +36,7 @@ class Study:
 
     Attributes:
         metric: what the task is judged by.
-        looks: of every label, the same in all figures of a report.
+        looks: of every sparse label, the same in all figures of a report.
     """
 
     task: str
@@ -51,6 +52,15 @@ class Study:
     @cached_property
     def sparse(self) -> list[Group]:
         return [group for group in self.groups if not group.dense]
+
+    @cached_property
+    def dense_looks(self) -> dict[str, Look]:
+        """Of each dense label, mostly one: line and marker are for different figures."""
+        labels = dict.fromkeys(group.label for group in self.dense)
+        found = zip(labels, cycle(DENSE))
+        return {
+            label: {"color": colour, "linestyle": line, "marker": marker} for label, (colour, line, marker) in found
+        }
 
     @cached_property
     def series(self) -> dict[str, list[Group]]:

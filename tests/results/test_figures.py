@@ -166,6 +166,16 @@ def test_no_two_of_the_methods_look_alike():
         assert all(a != b for a, b in zip(one, other, strict=True))
 
 
+def test_dense_models_can_be_told_apart(tmp_path):
+    for lr in (1e-3, 1e-4):
+        write_run(tmp_path, "dense", 0.0, 1, {"val/accuracy": 0.9}, lr=lr, curves={"train/loss": {1: 1.0}})
+    write_run(tmp_path, "gmp", 0.2, 1, {"val/accuracy": 0.8})
+    for name in ("metric_over_sparsity", "training_loss"):
+        (axes,) = drawn(name, study_of(tmp_path)).axes
+        dense = [line for line in axes.lines if line.get_label().startswith("dense (lr=")]
+        assert len({line.get_color() for line in dense}) == 2
+
+
 def test_a_method_looks_the_same_for_every_task(tmp_path):
     sweep(tmp_path, methods=("gmp", "rigl"), sparsities=(0.5,), seeds=1, tasks=("little_world_qa",), files=False)
     sweep(tmp_path, methods=("rigl",), sparsities=(0.5,), seeds=1, tasks=("little_world_nli",), files=False)

@@ -95,5 +95,5 @@ def test_curves_and_ledgers_that_are_damaged_are_named_once(tmp_path, capsys):
         assert run.ledger == []
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert "metrics.csv is left out of the curves: TypeError" in lines[0]
+    assert "metrics.csv is left out of the curves: ValueError" in lines[0]
     assert "ledger.json is left out of the heat maps: KeyError 'tensors'" in lines[1]
