@@ -55,9 +55,7 @@ def train(run: Run, origins: dict[str, Run], begin: Callable[[], None]) -> dict[
         loggers=build(config.logger)(run.id, run.folder, run.labels, run.resolved),
         weights=places.get("weights"),
         resume=run.checkpoint if run.interrupted else places.get("state"),
-        stop_step=config.stop_step,
-        checkpoint_every=config.checkpoint_every,
-        validations=config.validations,
+        **{key: config[key] for key in ("stop_step", "checkpoint_every", "validations", "collapse")},
         begin=begin,
     )
     module.save(run.model)

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint_file import AtomicCheckpointIO, load
+from callbacks.collapse import Collapse
 from callbacks.flops import Flops
 from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
@@ -42,6 +43,7 @@ def fit(
     stop_step: int | None = None,
     checkpoint_every: float = 30.0,
     validations: int | None = None,
+    collapse: int | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains for `module.steps` steps as one Lightning epoch, validating now and then, and evaluates on every split.
@@ -56,6 +58,7 @@ def fit(
         stop_step: end training after this step of the schedule.
         checkpoint_every: seconds between two saves of the training state.
         validations: how many there are in the run; None = ten, or fewer if they would cost more than the training.
+        collapse: end training after so many validations in a row at chance level; None = never.
         begin: called when everything that was asked for has been found possible and training begins.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -79,6 +82,7 @@ def fit(
     zeros = InheritedZeros(sparsifier)
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
     dashboards = [logger for logger in loggers if isinstance(logger, Dashboard)]
+    collapsing = _collapse(collapse, module, sparsifier, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -98,6 +102,7 @@ def fit(
                     zeros,
                     record,
                     flops,
+                    *([collapsing] if collapsing else []),
                     *([LayerView(sparsifier, dashboards)] if dashboards else []),
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier, zeros),
@@ -125,7 +130,8 @@ def fit(
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
             try:
                 built.fit(module, ckpt_path=resume, weights_only=True)
-                if stop_step is None and not (record.steps == steps and sparsifier.settled):
+                collapsed = collapsing is not None and collapsing.happened
+                if stop_step is None and not ((record.steps == steps or collapsed) and sparsifier.settled):
                     raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
                 if subject.validation_examples and record.validated_at != record.steps:
                     kept = built.loggers
@@ -145,7 +151,7 @@ def fit(
             line["name"] = line["name"].replace(".base_layer.", ".")
         counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]
         counts["flops"] = flops.result(built)
-        numbers = record.result(counts)
+        numbers = record.result(counts) | ({"collapsed": {"step": record.steps}} if collapsed else {})
     finally:
         end(loggers, numbers, counts)
     return numbers, counts
@@ -155,3 +161,17 @@ def validation_interval(steps: int, batch_size: int, validation_examples: int) -
     """Steps between two validations: ten in a run, or fewer if they would cost more than the training between them."""
     most_often = max(math.ceil(steps / VALIDATIONS), math.ceil(validation_examples / batch_size))
     return max(1, min(most_often, steps))
+
+
+def _collapse(validations: int | None, module: LightningModule, sparsifier: Sparsifier, own: bool) -> Collapse | None:
+    """The callback that ends a collapsed run, where that is asked for.
+
+    Raises:
+        ValueError: it is not known what guessing comes to.
+    """
+    if validations is None or trained(module).steps == 0:
+        return None
+    monitor, chance = trained(module).monitor, trained(module).chance()
+    if chance is None:
+        raise ValueError(f"collapse={validations} needs a metric with a chance level, which {monitor} is not; use null")
+    return Collapse(validations, monitor, chance, sparsifier, own)

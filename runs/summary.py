@@ -12,6 +12,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
         *trained(result.get("trainable")),
         ("steps", f"{result['steps'] or '0: evaluated without training'}"),
+        *collapsed(result.get("collapsed")),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
     ]
@@ -27,3 +28,8 @@ def trained(counts: dict[str, int] | None) -> list[tuple[str, str]]:
     return [
         ("trained", f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head")
     ]
+
+
+def collapsed(where: dict[str, int] | None) -> list[tuple[str, str]]:
+    """Returns the line that says when a run was ended because it did no better than guessing."""
+    return [] if where is None else [("collapsed", f"at chance level, ended after step {where['step']}")]
