@@ -36,10 +36,6 @@ class Collapse(Callback):
     def happened(self) -> bool:
         return self._in_a_row >= self.validations
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.happened:  # before an interruption
-            trainer.should_stop = True
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
             return
