@@ -57,7 +57,7 @@ def train(run: Run, origins: dict[str, Run], begin: Begin, accumulate: int) -> d
         resume=run.checkpoint if run.interrupted else places.get("state"),
         trial=build(config.trial),
         begin=begin,
-        **{key: config[key] for key in ("stop_step", "checkpoint_every", "validations")},
+        **{key: config[key] for key in ("stop_step", "checkpoint_every", "validations", "collapse")},
     )
     module.save(run.model)
     module.write_predictions(run.folder)

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 
 from callbacks.best_checkpoint import BestCheckpoint
 from callbacks.checkpoint_file import AtomicCheckpointIO, load
+from callbacks.collapse import Collapse
 from callbacks.flops import Flops
 from callbacks.inherited_zeros import InheritedZeros
 from callbacks.last_checkpoint import LastCheckpoint
@@ -44,6 +45,7 @@ def fit(
     checkpoint_every: float = 30.0,
     validations: int | None = None,
     trial: Callback | None = None,
+    collapse: int | None = None,
     begin: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trains for `module.steps` steps as one Lightning epoch, validating now and then, and evaluates on every split.
@@ -59,6 +61,7 @@ def fit(
         checkpoint_every: seconds between two saves of the training state.
         validations: how many there are in the run; None = ten, or fewer if they would cost more than the training.
         trial: tells a search how the run does, if it is one of its trials.
+        collapse: end training after so many validations in a row at chance level; None = never.
         begin: called when everything that was asked for has been found possible and training begins.
     """
     for library in ("lightning.pytorch", "lightning.fabric"):
@@ -84,6 +87,7 @@ def fit(
     record, flops = Record(sparsifier, begin, own), Flops(sparsifier, zeros, own)
     best = BestCheckpoint(checkpoints / "best.ckpt", subject.monitor, subject.higher_is_better, sparsifier)
     dashboards = [logger for logger in loggers if isinstance(logger, Dashboard)]
+    collapsing = _collapse(collapse, module, sparsifier, own)
     numbers: dict[str, Any] = {}
     counts: dict[str, Any] = {}
     try:
@@ -105,6 +109,7 @@ def fit(
                     zeros,
                     record,
                     flops,
+                    *([collapsing] if collapsing else []),
                     *([LayerView(sparsifier, dashboards)] if dashboards else []),
                     LastCheckpoint(checkpoints / "last.ckpt", checkpoint_every),
                     SparsityProgressBar(sparsifier, zeros),
@@ -125,7 +130,8 @@ def fit(
             warnings.filterwarnings("ignore", message=".*LeafSpec")  # of Lightning's own doing
             try:
                 built.fit(module, ckpt_path=resume, weights_only=True)
-                if stop_step is None and not (record.steps == steps and sparsifier.settled):
+                collapsed = collapsing is not None and collapsing.happened
+                if stop_step is None and not ((record.steps == steps or collapsed) and sparsifier.settled):
                     raise RuntimeError(f"stopped at step {record.steps} of {steps}, sparsity {sparsifier.sparsity:.4f}")
                 if subject.validation_examples and record.validated_at != record.steps:
                     kept = built.loggers
@@ -150,7 +156,8 @@ def fit(
             line["name"] = line["name"].replace(".base_layer.", ".")
         counts["empty"] = [name.replace(".base_layer.", ".") for name in counts["empty"]]
         counts["flops"] = flops.result(built)
-        numbers = record.result(counts) | {"best": best.best}
+        ended = {"collapsed": {"step": record.steps}} if collapsed else {}
+        numbers = record.result(counts) | {"best": best.best} | ended
     finally:
         end(loggers, numbers, counts)
     return numbers, counts
@@ -160,3 +167,17 @@ def validation_interval(steps: int, batch_size: int, validation_examples: int) -
     """Steps between two validations: ten in a run, or fewer if they would cost more than the training between them."""
     most_often = max(math.ceil(steps / VALIDATIONS), math.ceil(validation_examples / batch_size))
     return max(1, min(most_often, steps))
+
+
+def _collapse(validations: int | None, module: LightningModule, sparsifier: Sparsifier, own: bool) -> Collapse | None:
+    """The callback that ends a collapsed run, where that is asked for.
+
+    Raises:
+        ValueError: it is not known what guessing comes to.
+    """
+    if validations is None or trained(module).steps == 0:
+        return None
+    monitor, chance = trained(module).monitor, trained(module).chance()
+    if chance is None:
+        raise ValueError(f"collapse={validations} needs a metric with a chance level, which {monitor} is not; use null")
+    return Collapse(validations, monitor, chance, sparsifier, own)

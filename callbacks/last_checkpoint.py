@@ -81,8 +81,6 @@ class LastCheckpoint(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         begun = time.monotonic()
-        for logger in trainer.loggers:
-            logger.save()  # what belongs to this state is on disk when it is
         trainer.save_checkpoint(self.path)
         self._saved_at = time.monotonic()
         if self.every > 0:

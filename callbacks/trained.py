@@ -40,6 +40,9 @@ class Trained(Protocol):
     @property
     def asked(self) -> Sequence[nn.Module]: ...
 
+    def chance(self) -> float | None:
+        """Up to which value of `monitor` a network may only be guessing; None where that cannot be said."""
+
     def loss(self, batch: Any) -> Tensor:
         """What is descended on a batch of training data, a scalar."""
 

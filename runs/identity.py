@@ -20,6 +20,7 @@ HASHED = (
     *("task", "ood", "model", "method", "optim", "loss", "tuning", "trainer"),
     *("seed", "batch_size", "steps", "epochs", "stop_step", "validations"),
 )
+HASHED_IF_SET = ("collapse",)  # runs that do not know the key keep their names
 PLACES = {"trainer": {"accelerator", "devices", "num_nodes", "profiler"}}
 
 
@@ -31,6 +32,7 @@ def identity(config: DictConfig) -> str:
     """
     resolved: Any = OmegaConf.to_container(config, resolve=True)
     counted = {key: _without(resolved[key], PLACES.get(key, set())) for key in HASHED}
+    counted |= {key: resolved[key] for key in HASHED_IF_SET if resolved[key] is not None}
     sources = {"task": resolved["task"], **{f"ood.{name}": source for name, source in resolved["ood"].items()}}
     for key, source in sources.items():
         if data_dir := source.get("data_dir"):

@@ -66,6 +66,7 @@ class Settings:
     checkpoint_every: float
     validations: int | None
     halve_on_oom: bool
+    collapse: int | None
     root: str
     trial: Call | None
 
@@ -80,6 +81,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stop_step": (lambda v: v >= 1, "must be at least 1"),
     "checkpoint_every": (lambda v: v >= 0, "must be at least 0 seconds"),
     "validations": (lambda v: v >= 1, "must be at least 1"),
+    "collapse": (lambda v: v >= 1, "must be at least 1 validation, or null for never"),
     "root": (lambda v: v != "", "must name a folder"),
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
     "trainer.accumulate_grad_batches": (lambda v: type(v) is int and v >= 1, "must be a whole number, at least 1"),

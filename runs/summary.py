@@ -15,6 +15,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         ("sparsity", f"{sparsity['scope']:.4%} of the scope, {sparsity['model']:.4%} of the model"),
         *trained(result.get("trainable"), result.get("trained_scores", 0)),
         ("steps", f"{result['steps'] or '0: evaluated without training'}"),
+        *collapsed(result.get("collapsed")),
         ("time", f"{result['seconds']:.1f} s, {result['examples_per_second']:.0f} examples/s"),
         ("folder", str(folder)),
     ]
@@ -37,3 +38,8 @@ def trained(counts: dict[str, int] | None, scores: int) -> list[tuple[str, str]]
         return []
     text = f"{counts['without_head']:,} of {counts['of']:,} parameters, and {counts['head']:,} of the head"
     return [("trained", f"{text}; {scores:,} scores" if scores else text)]
+
+
+def collapsed(where: dict[str, int] | None) -> list[tuple[str, str]]:
+    """Returns the line that says when a run was ended because it did no better than guessing."""
+    return [] if where is None else [("collapsed", f"at chance level, ended after step {where['step']}")]

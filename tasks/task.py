@@ -21,6 +21,7 @@ from models.blocks import head
 from models.flow import flow
 from models.saving import save
 from tasks.batches import INPUTS, Batch, Encoded, Loader, Noise, unchanged
+from tasks.chance import chance_level
 from tasks.loading import Loading
 from tasks.losses import Outputs
 from tasks.measures import Measures
@@ -62,6 +63,7 @@ class Task(LightningModule, ABC):
 
     predicts = True  # whether there is something to write of each row
     higher_is_better = True  # of the metric that says which checkpoint is best
+    chance = chance_level  # of the same, a method
 
     def __init__(
         self,
@@ -82,7 +84,7 @@ class Task(LightningModule, ABC):
         self.tested = bool(self.splits.tested)
         if len(tokenizer) > network.config.vocab_size:
             raise ValueError(
-                f"the tokenizer has {len(tokenizer)} tokens, its network {network.config.vocab_size} embeddings only"
+                f"the tokenizer has {len(tokenizer)} tokens but the network {network.config.vocab_size} embeddings"
             )
         if self.steps > 0:
             recipe.loss.prepare(network, data["train"])
@@ -235,8 +237,7 @@ class Task(LightningModule, ABC):
 
     def sample_dataloader(self, batches: int) -> Loader:
         """As `train_dataloader`, but for so many optimizer steps from the present one on, be the run shorter or not."""
-        rank, world_size, step = self._place()
-        return self.loading.training(step + batches, rank, world_size, step)
+        return self.loading.training(self._place()[2] + batches, *self._place())
 
     def val_dataloader(self) -> list[Loader]:
         return [self.loading.evaluation(split, *self._place()[:2]) for split in self.splits.validated]

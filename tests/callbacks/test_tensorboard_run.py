@@ -4,6 +4,7 @@ import csv
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,21 @@ def test_an_interrupted_run_logs_no_step_twice_and_ends_with_everything_attached
     start = HParamsPluginData.FromString(compared["_hparams_/session_start_info"]).session_start_info.hparams
     assert (start["method"].string_value, start["seed"].number_value, start["sparsity"].number_value) == ("gmp", 1, 0.6)
     assert "root" not in start
+
+
+def test_what_belongs_to_a_saved_state_is_on_disk(small, monkeypatch):
+    config, on_disk = small(*of_method("gmp"), "checkpoint_every=0", "steps=23", "logger=tensorboard"), []
+    original = callbacks.last_checkpoint.LastCheckpoint.on_train_batch_start
+
+    def looking(self, trainer, *arguments):
+        original(self, trainer, *arguments)
+        if trainer.global_step == 11:  # where the state was saved, and the latest update was that of step 10
+            (folder,) = Path(config.root).glob("*-seed*")
+            on_disk.extend(event.step for event in events(folder).Scalars("sparsity"))
+
+    monkeypatch.setattr(callbacks.last_checkpoint.LastCheckpoint, "on_train_batch_start", looking)
+    train.obtain(config)
+    assert on_disk == [2, 4, 6, 8, 10]
 
 
 def test_illegal_without_tensorboard(tmp_path, monkeypatch):

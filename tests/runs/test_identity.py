@@ -34,6 +34,7 @@ def test_what_cannot_change_the_numbers_does_not_count(override):
         "trainer.precision=bf16-mixed",
         "trainer.gradient_clip_val=2",
         "stop_step=3",
+        "collapse=3",
     ],
 )
 def test_what_can_change_the_numbers_counts(override):

@@ -29,6 +29,7 @@ from tests.conftest import composed
         ("batch_size=0", "batch_size=0 must be at least 1"),
         ("steps=-1", "steps=-1 must be at least 0"),
         ("stop_step=0", "stop_step=0 must be at least 1"),
+        ("collapse=0", "collapse=0 must be at least 1 validation, or null"),
         ("+trainer.max_steps=3", "trainer.max_steps is not yours to set: a run ends with steps"),
         ("+trainer.limit_train_batches=3", "trainer.limit_train_batches is not yours to set"),
         ("+trainer.strategy=ddp", "trainer.strategy is not yours to set"),

@@ -269,16 +269,9 @@ def test_illegal_classification(changes: dict[str, Any], message: str) -> None:
         classification(**changes)
 
 
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        (Question("a", ("b", "c"), None, "q7"), "question q7 has label None"),
-        (Question("a", ("b", "c"), 2, "q7"), "question q7 has label 2; its 2 choices"),
-    ],
-)
-def test_illegal_question(row: Question, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        multiple_choice(data=DATA | {"test": [row]})
+def test_illegal_question() -> None:
+    with pytest.raises(ValueError, match="question q7 has label 2; its 2 choices"):
+        multiple_choice(data=DATA | {"test": [Question("a", ("b", "c"), 2, "q7")]})
 
 
 def test_illegal_tokenizer_of_another_model() -> None:
