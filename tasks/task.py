@@ -36,7 +36,6 @@ class Model(Protocol):
     name: str
 
     def tokenizer(self) -> PreTrainedTokenizerBase: ...
-
     def build(self, auto_class: Any, **config: Any) -> PreTrainedModel: ...
 
 
