@@ -8,7 +8,9 @@ import joblib
 import numpy as np
 import sklearn
 from huggingface_hub import cached_assets_path
+from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix, hstack
+from scipy.special import softmax
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
@@ -26,7 +28,8 @@ def predictions(rows: Sequence[Pair], classes: int) -> np.ndarray:
 
     A logistic regression on overlap and on the words of each text by itself is fitted to four fifths of the rows and
     applied to the others, five times: fitted to the row itself it would know the label of a rare word by heart, and
-    what a network is to unlearn would be the training set instead of its bias. Nothing is random but for a fixed seed.
+    what a network is to unlearn would be the training set instead of its bias. One temperature sets right how sure it
+    is of what it has not seen. Nothing is random but for a fixed seed.
 
     Overlap is that of Clark et al. 2019 (arXiv 1909.03683) and SRNets (arXiv 2210.05211) without their word vectors.
 
@@ -63,7 +66,26 @@ def _fitted(rows: Sequence[Pair], classes: int, key: str = "") -> np.ndarray:
             raise ValueError("a bias-only model needs training rows of at least two classes; give loss.bias_file")
         model = LogisticRegression(max_iter=1000, tol=1e-3).fit(features[fitted], labels[fitted])
         found[np.ix_(left, model.classes_)] = model.predict_proba(features[left])
-    return np.log((1 - SMALLEST) * found + SMALLEST / classes).astype(np.float32)
+    return _calibrated(found, labels).astype(np.float32)
+
+
+def _calibrated(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Log-probabilities at the temperature at which the labels are likeliest, every class keeping some probability.
+
+    Rare words make the model surer of rows that it has not seen than it has a right to be (Guo et al. 2017, arXiv
+    1706.04599): on NLI its own probabilities are worse than saying nothing.
+    """
+    with np.errstate(divide="ignore"):
+        logits = np.log(found)
+
+    def at(temperature: float) -> np.ndarray:
+        told: np.ndarray = np.log((1 - SMALLEST) * softmax(logits / temperature, axis=1) + SMALLEST / found.shape[1])
+        return told
+
+    def loss(log_temperature: float) -> float:
+        return float(-at(np.exp(log_temperature))[np.arange(len(labels)), labels].mean())
+
+    return at(np.exp(minimize_scalar(loss, bounds=(-2.0, 5.0), method="bounded").x))
 
 
 def overlap(first: str, second: str) -> list[float]:

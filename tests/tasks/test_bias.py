@@ -185,3 +185,11 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(monkeypatch: pytest.M
 def test_illegal_rows(rows: list[Pair], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         bias_model.predictions(rows, 2)
+
+
+def test_a_model_that_knows_nothing_is_not_sure_of_itself():
+    draws = np.random.default_rng(0)
+    words = [f"word{number}" for number in range(300)]
+    rows = [Pair(" ".join(draws.choice(words, 8)), None, int(draws.integers(2)), str(n)) for n in range(600)]
+    found = bias_model.predictions(rows, 2)
+    assert -found[np.arange(600), [row.label for row in rows]].mean() < np.log(2) + 0.01
