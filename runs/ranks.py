@@ -106,6 +106,7 @@ def together(count: int) -> int:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # which a torchrun of one process has left behind
     ranks: list[subprocess.Popen[bytes]] = []
     try:
         for rank in map(str, range(count)):
