@@ -18,6 +18,7 @@ from runs.process import begin, end
 
 # Which process this is, and of how many: as torchrun and `start` say it, and as srun does.
 VARIABLES = (("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # of a process that is gone, torch would say more than anybody needs
 POLL = 0.1  # seconds between two looks at the processes
 PATIENCE = 5.0  # seconds in which processes find by themselves that one of them has ended
 
@@ -59,7 +60,7 @@ def company() -> Ranks:
     """Returns the processes that have been started with this one, connected."""
     if started() == 1:
         return Alone()
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of a process that is gone it would say more than is needed
+    os.environ.update(QUIET)
     together: Ranks = instantiate({"_target_": "callbacks.ranks.Together"})  # imports torch
     return together
 
@@ -105,7 +106,8 @@ def together(count: int) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared = {**QUIET, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
+    shared["TORCHELASTIC_USE_AGENT_STORE"] = "False"  # which a torchrun of one process has left behind
     ranks: list[subprocess.Popen[bytes]] = []
     try:
         for rank in map(str, range(count)):

@@ -7,6 +7,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from runs.ranks import started
+
 MULTIRUN = {"-m", "--multirun"}
 EXPERIMENTS = Path(__file__).parent.parent / "conf" / "experiment"
 
@@ -15,7 +17,13 @@ DRY = "--dry-run"
 
 
 def prepared(words: Sequence[str]) -> list[str]:
-    """Returns a command line as Hydra understands it; see `deferred`, and --dry-run is the launcher's business."""
+    """Returns a command line as Hydra understands it; see `deferred`, and --dry-run is the launcher's business.
+
+    Raises:
+        ValueError: a sweep has been started more than once.
+    """
+    if MULTIRUN & set(words) and started() > 1:
+        raise ValueError("-m starts the processes of its runs itself: leave out torchrun or srun")
     if DRY in words:
         more = [] if MULTIRUN & set(words) else ["-m"]
         words = [*more, *(word for word in words if word != DRY), "hydra.launcher.dry_run=true"]

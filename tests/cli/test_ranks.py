@@ -11,8 +11,6 @@ import pytest
 import torch
 
 import train as program
-from runs.folder import Run
-from runs.ranks import start
 from tests.cli.program import injected, results, train, watched
 from tests.conftest import ROOT, SMALL
 
@@ -25,7 +23,7 @@ def sabotaged(folder, rank, deed):
     """An environment in which a rank does something to itself at step 7."""
     return injected(
         folder,
-        "import os\n"
+        "import os, time\n"
         "import lightning.pytorch as pl\n"
         "def on_train_batch_end(self, *_):\n"
         f"    if self.trainer.global_rank == {rank} and self.trainer.global_step == 7: {deed}\n"
@@ -33,7 +31,7 @@ def sabotaged(folder, rank, deed):
     )
 
 
-def test_killed_ranks_go_on_to_the_bits_of_those_of_torchrun(tmp_path):
+def test_interrupted_ranks_go_on_to_the_bits_of_those_of_torchrun(tmp_path):
     """With dropout, for which every rank has random numbers of its own."""
     arguments = [*DDP, "method=magnitude_after", "sparsity=0.5", "model.dropout=0.1", "checkpoint_every=0"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
@@ -41,14 +39,16 @@ def test_killed_ranks_go_on_to_the_bits_of_those_of_torchrun(tmp_path):
     whole = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert whole.stdout.count("val/accuracy") == 1
     assert train(*arguments, folder=tmp_path / "whole").stdout == whole.stdout
-    killing = sabotaged(tmp_path / "kill", 1, "os.kill(os.getpid(), 9)")
-    killed = train(*arguments, folder=tmp_path / "broken", check=False, environment=killing)
-    assert killed.returncode == 128 + signal.SIGKILL
-    assert killed.stderr.splitlines() == [
-        "interrupted: the same command goes on",
-        "process 1 of 2 was killed by signal 9",
+    ends = [
+        (0, "os.kill(os.getppid(), 15), time.sleep(60)", 130, []),  # in the dense run
+        (1, "os.kill(os.getpid(), 9)", 128 + signal.SIGKILL, ["process 1 of 2 was killed by signal 9"]),  # in the other
     ]
-    assert not results(tmp_path / "broken")
+    for rank, deed, code, more in ends:
+        ended = sabotaged(tmp_path / f"deed{rank}", rank, deed)
+        done = train(*arguments, folder=tmp_path / "broken", check=False, environment=ended)
+        assert done.returncode == code
+        assert done.stderr.splitlines() == ["interrupted: the same command goes on", *more]
+        assert len(results(tmp_path / "broken")) == rank
     resumed = train(*arguments, folder=tmp_path / "broken", environment=watched(tmp_path / "watch"))
     assert resumed.stdout.count("begins at 7") == 2
     one, other = results(tmp_path / "whole"), results(tmp_path / "broken")
@@ -109,30 +109,3 @@ def test_a_rank_that_fails_under_slurm_ends_all_and_says_why(tmp_path):
     assert errors[1].splitlines()[-1].endswith("failed: MemoryError: no room")
     (result,) = results(tmp_path).values()
     assert (result["status"], result["error"]) == ("failed", "MemoryError: no room")
-
-
-@pytest.mark.parametrize(
-    ("overrides", "environment", "sentence"),
-    [
-        (["+trainer.num_nodes=2"], {}, "trainer.num_nodes=2 needs torchrun or srun"),
-        (
-            [],
-            {"RANK": "0", "WORLD_SIZE": "2"},
-            "trainer.devices=1 on trainer.num_nodes=1 does not make the 2 processes",
-        ),
-        (
-            ["trainer.devices=2"],
-            {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4"},
-            "trainer.devices=2 on .* does not make the 4 processes",
-        ),
-    ],
-)
-def test_illegal_numbers_of_processes(small, monkeypatch, overrides, environment, sentence):
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=sentence):
-        start(small(*overrides).trainer, unless=lambda: True)
-
-
-def test_the_identity_does_not_know_how_many_devices_there_are(small):
-    assert Run(small()).id == Run(small("trainer=ddp", "trainer.devices=4", "trainer.num_nodes=2")).id
