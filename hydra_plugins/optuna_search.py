@@ -13,8 +13,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from hydra_plugins.search import Search
-from hydra_plugins.search_space import search_space
+from hydra_plugins.search_space import lowest, search_space
 from runs.folder import Run
+from runs.forecast import forecast
 from runs.graph import Graph, graph, missing
 from runs.sweep import Sweep
 
@@ -80,6 +81,11 @@ class Optuna(Sweeper):
             raise ValueError("hydra/sweeper=optuna needs Optuna: pip install 'lacuna[search]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         fixed, space = search_space(self.params, arguments)
+        if self.jobs.dry_run:
+            first = Run(self.jobs.composed([*fixed, *(f"{key}={lowest(each)}" for key, each in space.items())]))
+            keys = ", ".join(f"{key} of {each}" for key, each in space.items())
+            print(f"{self.trials} trials over {keys}; one of them:\n{forecast(graph([first]), [first])}")
+            return
         (self.root / ".sweep").mkdir(parents=True, exist_ok=True)
         directions = [optuna.study.StudyDirection[each.upper()] for each in self.objectives.values()]
         study = optuna.create_study(

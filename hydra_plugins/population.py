@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.members import train_member
 from hydra_plugins.search_space import search_space
 from runs.folder import Run
+from runs.forecast import forecast
 from runs.graph import Job, graph
 from runs.sweep import SweepError, say
 
@@ -88,6 +89,9 @@ class Population(Sweeper):
             )
         job = self._job(fixed)
         name = f"population-{_digest(job.run.id, space, self.members, self.metric, self.mode)}"
+        if self.jobs.dry_run:
+            print(f"{self.members} members, each of them:\n{forecast(graph([job.run]), [job.run])}")
+            return
         best = self.root / name / "best.txt"
         if not best.exists():
             pool = self.jobs.pool()

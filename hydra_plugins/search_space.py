@@ -31,6 +31,11 @@ def search_space(params: Mapping[str, Any], arguments: Sequence[str]) -> tuple[l
     return fixed, space
 
 
+def lowest(distribution: Any) -> Any:
+    """The smallest value of a distribution, or its first category."""
+    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
+
+
 def _distribution(override: Override) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

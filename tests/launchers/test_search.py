@@ -18,6 +18,7 @@ from hydra_plugins.search import Search
 from hydra_plugins.search_space import search_space
 from runs.local_pool import LocalPool
 from runs.sweep import Sweep
+from tests.cli.program import train
 from tests.conftest import ROOT
 from tests.runs.pools import RESULT, graph_of, scripted
 
@@ -178,3 +179,17 @@ def test_trials_of_another_machine_are_left_to_it_while_it_lives(tmp_path):
 def test_samplers_and_pruners_can_be_made(file):
     node = OmegaConf.merge({"steps": 300}, {"it": OmegaConf.load(file)})
     assert instantiate(node).it
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["hydra/sweeper=optuna", "method=lth,gmp", "sparsity=0.2"], "20 trials over method of Categorical"),
+        (["hydra/sweeper=pbt", "hydra/launcher=ray", "lr=interval(1e-5,1e-3)"], "4 members, each of them:"),
+    ],
+)
+def test_a_dry_run_trains_nothing(tmp_path, options, said):
+    done = train("--dry-run", *options, folder=tmp_path / "outputs")
+    assert done.stdout.startswith(said)
+    assert "optimizer steps; there already: 0" in done.stdout
+    assert not (tmp_path / "outputs").exists()
