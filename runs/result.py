@@ -22,6 +22,6 @@ def written(folder: Path) -> dict[str, Any] | None:
             raise ValueError
         if result["status"] == "completed":
             summary(result, folder)
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
         raise ValueError(f"{path} is not a result; delete it to run this again") from None
     return result

@@ -1,7 +1,8 @@
 """What the tests share: composed configs of runs that take a second."""
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -78,3 +79,11 @@ def of_method(method: str, sparsity: float = 0.6) -> list[str]:
 def small(tmp_path: Path) -> Callable[..., DictConfig]:
     """Composes a run of a second, with its root in a temporary folder."""
     return lambda *overrides: composed(*SMALL, f"root={tmp_path / 'outputs'}", *overrides)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Has processes that a test starts hear SIGINT, which those in the background of a shell do not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -37,7 +37,7 @@ def test_interrupted_ranks_go_on_to_the_bits_of_those_of_torchrun(tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = [*torchrun, "train.py", *arguments, f"root={tmp_path / 'whole'}"]
     whole = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert whole.stdout.count("val/accuracy") == 1
+    assert whole.stdout.count("examples/s") == 1
     assert train(*arguments, folder=tmp_path / "whole").stdout == whole.stdout
     ends = [
         (0, "os.kill(os.getppid(), 15), time.sleep(60)", 130, []),  # in the dense run

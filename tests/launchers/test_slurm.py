@@ -29,7 +29,7 @@ def test_no_more_at_once_than_asked_for(tmp_path):
     assert times[1][1] <= times[2][0]
 
 
-def test_jobs_are_cancelled_with_their_sweep(tmp_path):
+def test_jobs_are_cancelled_with_their_sweep(tmp_path, interruptible):
     job = scripted(tmp_path, "job", seconds=60)
     sweep = Sweep(SlurmPool(tmp_path / "submitit", MINUTES, "local"))
     sweep.add(graph_of(job))

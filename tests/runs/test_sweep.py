@@ -152,7 +152,7 @@ with sentences():
 
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_jobs_end_with_their_sweep(tmp_path, ending):
+def test_jobs_end_with_their_sweep(tmp_path, interruptible, ending):
     process = subprocess.Popen([sys.executable, "-c", HEAD, str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while len(jobs := [file.read_text() for file in tmp_path.glob("*.pid")]) < 2 or "" in jobs:
         time.sleep(0.05)
