@@ -91,8 +91,9 @@ class RayPool(Pool):
         root = Path(job.run.config.root)
         command = job.command()
         carried = None if self._sees(root) else job.file.read_text()
-        there = {name: (Ending(), pack(root / name) if carried else b"") for name in job.needs}
-        needs = [self._tasks.get(name, there[name]) for name in job.needs]
+        there = [name for name in job.needs if name not in self._running]  # whoever trained them
+        needs = [self._tasks[name] for name in job.needs if name in self._running]
+        needs += [(Ending(), pack(root / name) if carried else b"") for name in there]
         # Whether a job is tried again is the sweep's business.
         task = self.ray.remote(execute).options(max_retries=0, num_cpus=self.cpus, num_gpus=self.share(job))
         self._jobs[job.run.id] = job
