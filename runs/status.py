@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -26,7 +27,9 @@ def note(root: str, whole: Graph) -> None:
     digest = hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:10]
     path = Path(root) / NOTES / f"{digest}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    partial = path.with_name(f".{digest}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)  # --status may read at any time
 
 
 def status(root: Path) -> str:
@@ -65,6 +68,7 @@ def _standing(root: Path, name: str, steps: int | None) -> tuple[str, str]:
     if result is not None:
         return ("done", "") if result["status"] == "completed" else ("failed", result["error"].splitlines()[0])
     curves = root / name / "metrics.csv"
-    last = curves.read_text().splitlines()[-1].partition(",")[0] if curves.exists() else "0"
+    lines = curves.read_text().splitlines()[1:] if curves.exists() else []
+    last = lines[-1].partition(",")[0] if lines else "0"
     progress = f"step {last}" + (f" of {steps}" if steps is not None else "")
     return ("running" if held(lock_file(root, name)) else "waiting"), progress

@@ -187,6 +187,17 @@ def test_status(tmp_path, capsys):
     assert status(tmp_path).splitlines()[1:] == ["  1 done, 1 waiting, 1 failed", lines[1]]
 
 
+@pytest.mark.parametrize("begun", ["", "step,metric,value\n"])
+def test_status_of_a_run_that_has_just_begun(tmp_path, begun):
+    job = scripted(tmp_path, "new")
+    job.run.config.steps = 30
+    note(str(tmp_path), graph_of(job))
+    job.run.folder.mkdir()
+    (job.run.folder / "metrics.csv").write_text(begun)
+    with job.run.lock():
+        assert status(tmp_path).splitlines()[2:] == ["  running  new  step 0 of 30"]
+
+
 def test_status_of_nothing(tmp_path):
     with pytest.raises(ValueError, match="has no sweeps"):
         status(tmp_path)
