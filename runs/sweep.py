@@ -131,10 +131,10 @@ class Sweep:
         return ", ".join(parts)
 
 
-def failures(failed: dict[str, str]) -> SweepError:
-    """Returns the error that names them."""
+def failures(failed: dict[str, str], remedy: str = "The same command runs what is missing") -> SweepError:
+    """Returns the error that names them, and what to do."""
     named = "; ".join(f"{name} ({why})" for name, why in failed.items())
-    return SweepError(f"failed: {named}. The same command runs what is missing.")
+    return SweepError(f"failed: {named}. {remedy}.")
 
 
 def duration(seconds: float) -> str:
