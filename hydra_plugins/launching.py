@@ -42,6 +42,11 @@ class SweepLauncher(Launcher, ABC):
     def pool(self) -> Pool:
         """Returns the place where jobs run."""
 
+    def refuse_dry_run(self) -> None:
+        """Raises ValueError where nothing shall be trained: for a sweeper that decides on results what is trained."""
+        if self.dry_run:
+            raise ValueError("--dry-run cannot say what a search comes to, which depends on its results; leave it out")
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         asked = [Run(self.composed(overrides)) for overrides in job_overrides]  # all, before the first is trained
         whole = graph(asked)

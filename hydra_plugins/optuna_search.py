@@ -71,6 +71,7 @@ class Optuna(Sweeper):
         )
         if not isinstance(launcher, SweepLauncher):
             raise ValueError("hydra/sweeper=optuna needs a launcher of ours: hydra/launcher=local, ray or slurm")
+        launcher.refuse_dry_run()
         self.hydra_context, self.config, self.launcher = hydra_context, config, launcher
         self.jobs, self.root = launcher, Path(config.root)
 

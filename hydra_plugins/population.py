@@ -76,6 +76,7 @@ class Population(Sweeper):
         )
         if not isinstance(launcher, Ray):
             raise ValueError("hydra/sweeper=pbt trains on Ray: add hydra/launcher=ray")
+        launcher.refuse_dry_run()
         self.hydra_context, self.config, self.launcher = hydra_context, config, launcher
         self.jobs, self.root = launcher, Path(config.root).resolve()
 

@@ -8,6 +8,7 @@ import sys
 import optuna
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.plugins import Plugins
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution as Categorical
@@ -75,6 +76,20 @@ def test_objectives_of_the_command_line_are_all_there_are(said):
         overrides = ["hydra/sweeper=optuna", f"hydra.sweeper.objectives={said}"]
         sweeper = compose("config", overrides=overrides, return_hydra_config=True).hydra.sweeper
     assert sweeper.objectives == OmegaConf.create(said)
+
+
+@pytest.mark.parametrize("sweeper", ["optuna", "pbt"])
+def test_a_dry_search_is_refused(sweeper, tmp_path):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        overrides = [
+            f"hydra/sweeper={sweeper}",
+            "hydra/launcher=ray",
+            "hydra.launcher.dry_run=true",
+            f"root={tmp_path}",
+        ]
+        config = compose("config", overrides=overrides, return_hydra_config=True)
+    with pytest.raises(ValueError, match="--dry-run cannot say what a search comes to"):
+        Plugins.instance().instantiate_sweeper(hydra_context=None, task_function=None, config=config)
 
 
 def storage(folder):
