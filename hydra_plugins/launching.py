@@ -54,11 +54,12 @@ class SweepLauncher(Launcher, ABC):
         return [done]
 
     def _train(self, whole: Graph, asked: Sequence[Run]) -> None:
-        note(self.config.root, whole)
+        note(self.config.root, whole, {})
         sweep = Sweep(self.pool(), self.retries)
         try:
             sweep.run(missing(whole, asked))
         finally:
+            note(self.config.root, whole, sweep.failed)
             there = sum(job.run.finished for job in whole.values())
             print(f"{there} of {len(whole)} runs completed", flush=True)
         if sweep.failed:

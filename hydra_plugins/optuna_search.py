@@ -28,9 +28,9 @@ class Optuna(Sweeper):
 
     Args:
         trials: how many there are in all, whoever runs them, those of earlier commands included.
-        objectives: what is best, by name of a metric or another number of the result (`sparsity.model`,
-            `flops.inference`), and in which direction, maximize or minimize.
         storage, sampler, pruner: of Optuna, as constructor calls; no pruner = every trial is trained to its end.
+        objectives: what is best, by name of a metric or another number of the result (`sparsity.model`,
+            `flops.inference`), and in which direction, maximize or minimize; null = the most of val/accuracy.
         at_once: most trials at once; null = as many as the launcher has room for.
         study: a name, under which other commands may join; null = one that says what is searched.
         params: overrides as `-m` takes them, by key; the command line has more, or replaces them.
@@ -42,9 +42,9 @@ class Optuna(Sweeper):
     def __init__(
         self,
         trials: int,
-        objectives: Mapping[str, str],
         storage: Node,
         sampler: Node,
+        objectives: Mapping[str, str] | None = None,
         pruner: Node | None = None,
         at_once: int | None = None,
         study: str | None = None,
@@ -53,6 +53,7 @@ class Optuna(Sweeper):
         for key, number in {"trials": trials, "at_once": at_once}.items():
             if number is not None and number < 1:
                 raise ValueError(f"hydra.sweeper.{key}={number} must be at least 1")
+        objectives = {"val/accuracy": "maximize"} if objectives is None else objectives
         for name, direction in objectives.items():
             if direction not in ("maximize", "minimize"):
                 raise ValueError(f"hydra.sweeper.objectives.{name}={direction} must be maximize or minimize")

@@ -14,7 +14,7 @@ from hydra_plugins.launching import SweepLauncher
 from runs.graph import PROGRAM, Job
 from runs.parcel import pack, unpack
 from runs.pool import Ending, Pool
-from runs.process import GRACE, begin, end
+from runs.process import GRACE, JOB, begin, end
 
 TICK = 0.1  # seconds between two looks
 
@@ -91,8 +91,9 @@ class RayPool(Pool):
         root = Path(job.run.config.root)
         command = job.command()
         carried = None if self._sees(root) else job.file.read_text()
-        there = {name: (Ending(), pack(root / name) if carried else b"") for name in job.needs}
-        needs = [self._tasks.get(name, there[name]) for name in job.needs]
+        there = [name for name in job.needs if name not in self._running]  # whoever trained them
+        needs = [self._tasks[name] for name in job.needs if name in self._running]
+        needs += [(Ending(), pack(root / name) if carried else b"") for name in there]
         # Whether a job is tried again is the sweep's business.
         task = self.ray.remote(execute).options(max_retries=0, num_cpus=self.cpus, num_gpus=self.share(job))
         self._jobs[job.run.id] = job
@@ -180,7 +181,7 @@ def execute(
         file.write_text(carried)
         for _, parcel in needs:
             unpack(parcel, root)
-    process = begin(command, log, {})
+    process = begin(command, log, {JOB: "1"})
     try:
         while process.poll() is None:
             time.sleep(TICK)

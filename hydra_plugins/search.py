@@ -10,7 +10,7 @@ from typing import Any, final
 from runs.folder import Run
 from runs.graph import Graph
 from runs.nearest import nearest
-from runs.sweep import Sweep, say
+from runs.sweep import Sweep, failures, say
 
 BEAT = 10.0  # seconds between two signs of life of a trial
 GRACE = 60.0  # without one, after which it is taken for lost
@@ -42,6 +42,9 @@ class Search:
             plan: what a trial comes to.
             trials: how many, those of other searches of the study included.
             at_once: most trials at once.
+
+        Raises:
+            SweepError: trials have failed and none was completed.
         """
         try:
             while True:
@@ -49,6 +52,8 @@ class Search:
                 while len(self.open) < at_once and self._asked() < trials:
                     self._ask(plan)
                 if not self.open:
+                    if not self._completed() and self.sweep.failed:
+                        raise failures(self.sweep.failed, "hydra.sweeper.trials=<more> goes on")
                     return self._best()
                 self.sweep.turn()
                 self._beat()
@@ -116,8 +121,11 @@ class Search:
         seen = float(trial.user_attrs.get("beat", trial.datetime_start.timestamp()))
         return time.time() - seen > GRACE
 
+    def _completed(self) -> bool:
+        return any(trial.state == _state("COMPLETE") for trial in self.study.get_trials(deepcopy=False))
+
     def _best(self) -> str:
-        found = self.study.best_trials if any(t.state == _state("COMPLETE") for t in self.study.trials) else []
+        found = self.study.best_trials if self._completed() else []
         lines = [f"{len(self.study.trials)} trials of {self.study.study_name}; best:"]
         for trial in {trial.user_attrs["run"]: trial for trial in found}.values():
             values = ", ".join(f"{name} {value:.6g}" for name, value in zip(self.objectives, trial.values, strict=True))

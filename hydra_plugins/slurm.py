@@ -9,7 +9,7 @@ from typing import Any, final
 from hydra_plugins.launching import SweepLauncher
 from runs.graph import Job
 from runs.pool import Ending, Pool
-from runs.process import GRACE, begin, end
+from runs.process import GRACE, JOB, begin, end
 
 TICK = 0.5  # seconds between two looks at the jobs
 
@@ -119,7 +119,8 @@ class Task:
 
         os.chdir(self.place)
         rank = submitit.JobEnvironment().global_rank
-        process = begin(self.command, self.log if rank == 0 else self.log.with_suffix(f".{rank}.log"), {})
+        log = self.log if rank == 0 else self.log.with_suffix(f".{rank}.log")
+        process = begin(self.command, log, {JOB: "1"})
         try:
             return process.wait()
         finally:

@@ -13,6 +13,7 @@ from hydra.errors import CompactHydraException, InstantiationException, MissingC
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from runs.folder import FAILED, TrainingError
+from runs.locks import BusyError
 from runs.nearest import nearest
 from runs.process import TRACEBACKS, hold_lifeline
 from runs.ranks import Ranks
@@ -21,6 +22,7 @@ from runs.settings import Settings
 INTERRUPTED = 128 + signal.SIGINT
 WRONG = 2  # a command that cannot be carried out
 ON_PURPOSE = 3  # a training that something decided to end
+BUSY = 4  # a job whose run another process trains
 
 # What Hydra says of overrides that it cannot apply, and what the user wants to know.
 OF_HYDRA = {
@@ -53,6 +55,9 @@ def sentences() -> Iterator[None]:
             sys.exit(ON_PURPOSE)
         traceback.print_exception(failure.__cause__)
         sys.exit(str(failure))
+    except BusyError as busy:
+        print(busy, file=sys.stderr)
+        sys.exit(BUSY)
     except KeyboardInterrupt:
         print("interrupted: the same command goes on", file=sys.stderr)
         sys.exit(INTERRUPTED)

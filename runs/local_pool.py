@@ -8,7 +8,7 @@ from typing import final
 
 from runs.graph import Job
 from runs.pool import Ending, Pool
-from runs.process import begin, end
+from runs.process import JOB, begin, end
 
 POLL = 0.1  # seconds between two looks at the processes
 
@@ -47,7 +47,7 @@ class LocalPool(Pool):
 
     def start(self, job: Job) -> None:
         given = self._free()[: self._wanted(job)]
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(given)} if given else {}
+        environment = {JOB: "1"} | ({"CUDA_VISIBLE_DEVICES": ",".join(given)} if given else {})
         if not given and self.at_once > 1 and "OMP_NUM_THREADS" not in os.environ:
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // self.at_once))
         self._running[job.run.id] = begin(job.command(), job.run.log, environment), given

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"  # as the user set it, before the program does
+JOB = "LACUNA_JOB"  # is in the environment of a job of a sweep, which does not wait for what others run
 LIFELINE = "LACUNA_LIFELINE"  # is in the environment of a process whose standard input ends with its parent
 GRACE = 60.0  # seconds that an interrupted job has to end by itself
 
@@ -25,7 +26,7 @@ def begin(command: Sequence[str], log: Path | None, environment: Mapping[str, st
     """
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-    with nullcontext() if log is None else log.open("wb") as output:
+    with nullcontext() if log is None else log.open("ab") as output:
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -10,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from runs.calls import check_calls
@@ -112,7 +113,7 @@ OURS_TO_SET = {
 
 
 def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
-    """Checks a composed config without importing what it names, and settles whether steps or epochs end the run.
+    """Checks a composed config, importing no torch, and settles whether steps or epochs end the run.
 
     Args:
         typed: the overrides of the command line.
@@ -166,6 +167,19 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
         raise ValueError(f"task.data_dir={data_dir}: the task '{resolved['task']['name']}' reads no files")
     # What a budget holds and a method holds of it has a key of its own, under which it is found first.
     check_calls(dict(sorted(resolved.items(), key=lambda item: item[0] in ("budget", "method"))), given=ROLES | LESSONS)
+    check_plan(config)
+
+
+def check_plan(config: DictConfig) -> None:
+    """Plans when masks change, where the number of steps is known; schedules are quickly imported.
+
+    Raises:
+        ValueError: there are too few steps for it.
+    """
+    sparsifier, steps = config.method.sparsifier, config.method.get("retrain_steps")
+    steps = config.steps if steps is None else steps
+    if steps is not None and "schedule" in sparsifier:
+        instantiate(sparsifier.schedule).plan(int(steps), sparsifier.get("drop_fraction", config.sparsity))
 
 
 def settle_length(config: DictConfig, typed: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -19,14 +20,21 @@ NOTES = Path(".sweep") / "notes"
 ORDER = ("done", "running", "waiting", "failed")
 
 
-def note(root: str, whole: Graph) -> None:
-    """Writes down which runs a sweep comes to; the same sweep again replaces its note."""
+def note(root: str, whole: Graph, failed: Mapping[str, str]) -> None:
+    """Writes down which runs a sweep comes to, and why some failed; the same sweep again replaces its note."""
     runs = {name: job.run.config.steps for name, job in whole.items()}
-    content = {"command": shlex.join(["python", *sys.argv]), "begun": time.time(), "steps": runs}
+    content = {
+        "command": shlex.join(["python", *sys.argv]),
+        "begun": time.time(),
+        "steps": runs,
+        "failed": dict(failed),
+    }
     digest = hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:10]
     path = Path(root) / NOTES / f"{digest}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n")
+    partial = path.with_name(f".{digest}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)  # --status may read at any time
 
 
 def status(root: Path) -> str:
@@ -46,6 +54,8 @@ def _of_sweep(root: Path, content: Mapping[str, Any]) -> str:
     seconds = []
     for name, steps in content["steps"].items():
         group, text = _standing(root, name, steps)
+        if group == "waiting" and name in content["failed"]:  # without a result that says so
+            group, text = "failed", content["failed"][name]
         groups[group].append(f"  {group:<8} {name}  {text}")
         if group == "done":
             seconds.append(float(written(root / name)["seconds"]))  # type: ignore[index]
@@ -65,6 +75,7 @@ def _standing(root: Path, name: str, steps: int | None) -> tuple[str, str]:
     if result is not None:
         return ("done", "") if result["status"] == "completed" else ("failed", result["error"].splitlines()[0])
     curves = root / name / "metrics.csv"
-    last = curves.read_text().splitlines()[-1].partition(",")[0] if curves.exists() else "0"
+    lines = curves.read_text().splitlines()[1:] if curves.exists() else []
+    last = lines[-1].partition(",")[0] if lines else "0"
     progress = f"step {last}" + (f" of {steps}" if steps is not None else "")
     return ("running" if held(lock_file(root, name)) else "waiting"), progress

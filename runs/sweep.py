@@ -4,7 +4,7 @@ import sys
 import time
 from typing import final
 
-from runs.errors import ON_PURPOSE, WRONG
+from runs.errors import BUSY, ON_PURPOSE, WRONG
 from runs.graph import Graph, Job
 from runs.pool import Ending, Pool
 
@@ -95,7 +95,7 @@ class Sweep:
         if job.run.finished:
             self._took.append(time.monotonic() - self._since[name])
             self._over(name, job=job)
-        elif ending.skipped:
+        elif ending.skipped or ending.code == BUSY:
             self.waiting[name] = job
         elif ending.lost and self._losses.get(name, 0) < LOSSES:
             self._losses[name] = self._losses.get(name, 0) + 1
@@ -131,10 +131,10 @@ class Sweep:
         return ", ".join(parts)
 
 
-def failures(failed: dict[str, str]) -> SweepError:
-    """Returns the error that names them."""
+def failures(failed: dict[str, str], remedy: str = "The same command runs what is missing") -> SweepError:
+    """Returns the error that names them, and what to do."""
     named = "; ".join(f"{name} ({why})" for name, why in failed.items())
-    return SweepError(f"failed: {named}. The same command runs what is missing.")
+    return SweepError(f"failed: {named}. {remedy}.")
 
 
 def duration(seconds: float) -> str:

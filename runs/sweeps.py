@@ -20,13 +20,16 @@ def prepared(words: Sequence[str]) -> list[str]:
     """Returns a command line as Hydra understands it; see `deferred`, and --dry-run is the launcher's business.
 
     Raises:
-        ValueError: a sweep has been started more than once.
+        ValueError: a sweep has been started more than once, or experiments are swept that are sweeps themselves.
     """
     if MULTIRUN & set(words) and started() > 1:
         raise ValueError("-m starts the processes of its runs itself: leave out torchrun or srun")
     if DRY in words:
         more = [] if MULTIRUN & set(words) else ["-m"]
         words = [*more, *(word for word in words if word != DRY), "hydra.launcher.dry_run=true"]
+    for name in _experiments_swept(words):
+        if _of_experiments([f"experiment={name}"]):  # which Hydra reads only of an experiment that is not swept
+            raise ValueError(f"experiment={name} is a sweep of its own: give each such experiment a command")
     return deferred(words)
 
 
@@ -43,6 +46,12 @@ def deferred(words: Sequence[str]) -> list[str]:
         return list(words)
     swept = {word.partition("=")[0] for word in words if _is_sweep(word)} | _of_experiments(words)
     return [_choice(word) if word.partition(".")[0].lstrip("+") in swept else word for word in words]
+
+
+def _experiments_swept(words: Sequence[str]) -> list[str]:
+    swept = [word for word in words if word.startswith("experiment=") and _is_sweep(word)]
+    overrides = OverridesParser.create().parse_overrides(swept)
+    return [name for each in overrides if each.is_choice_sweep() for name in each.sweep_string_iterator()]
 
 
 def _of_experiments(words: Sequence[str]) -> set[str]:

@@ -1,6 +1,7 @@
 """Sweeps on Ray: accelerators that are none but are counted as such, nodes that are processes of this machine."""
 
 import os
+import subprocess
 import sys
 from itertools import combinations
 from pathlib import Path
@@ -66,6 +67,20 @@ def test_jobs_of_a_node_that_is_lost_run_on_another(tmp_path, cluster):
     assert sorted(sweep.done) == ["above", "job0", "job1", "job2", "job3"]
     assert not sweep.failed
     assert sorted(tries(job) for job in jobs) == [1, 1, 2, 2]
+
+
+def test_a_need_that_another_sweep_has_trained_since_it_failed_here(tmp_path, cluster):
+    """Its task is of the failure, and a job that got it as an argument would be skipped, again and again."""
+    dense, above = scripted(tmp_path, "dense", ending="raise"), scripted(tmp_path, "above", needs=("dense",))
+    pool = RayPool(cluster.address)
+    try:
+        pool.start(dense)
+        assert pool.ended(60.0) == [("dense", Ending(1))]
+        subprocess.run(scripted(tmp_path, "dense").command(), check=True)
+        pool.start(above)
+        assert pool.ended(60.0) == [("above", Ending())]
+    finally:
+        pool.stop()
 
 
 def test_what_no_node_has_is_an_error_and_no_wait(tmp_path, cluster):

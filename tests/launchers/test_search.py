@@ -7,6 +7,7 @@ import sys
 
 import optuna
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution as Categorical
@@ -17,7 +18,7 @@ from hydra_plugins.optuna_search import Optuna
 from hydra_plugins.search import Search
 from hydra_plugins.search_space import search_space
 from runs.local_pool import LocalPool
-from runs.sweep import Sweep
+from runs.sweep import Sweep, SweepError
 from tests.cli.program import train
 from tests.conftest import ROOT
 from tests.runs.pools import RESULT, graph_of, scripted
@@ -67,6 +68,14 @@ def test_a_search_over_nothing_is_refused():
 def test_what_cannot_be_searched_is_one_sentence(arguments, sentence):
     with pytest.raises(ValueError, match=sentence.replace("(", r"\(")):
         Optuna(**{"trials": 1, "objectives": {"val/accuracy": "maximize"}, "storage": {}, "sampler": {}, **arguments})
+
+
+@pytest.mark.parametrize("said", ["{val/f1: maximize}", "{val/f1: maximize, flops.inference: minimize}"])
+def test_objectives_of_the_command_line_are_all_there_are(said):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        overrides = ["hydra/sweeper=optuna", f"hydra.sweeper.objectives={said}"]
+        sweeper = compose("config", overrides=overrides, return_hydra_config=True).hydra.sweeper
+    assert sweeper.objectives == OmegaConf.create(said)
 
 
 def storage(folder):
@@ -131,6 +140,12 @@ def test_several_objectives_give_a_front(tmp_path):
 def test_failed_trials_count_and_are_told(tmp_path):
     _, trials = search(tmp_path, planned(tmp_path, endings={0: "raise", 2: "kill"}), 4)
     assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE"]
+
+
+def test_a_search_of_failures_is_an_error(tmp_path):
+    with pytest.raises(SweepError, match=r"failed: x\d \(exit code 2\); x\d \(exit code 2\)"):
+        search(tmp_path, planned(tmp_path, endings={0: "wrong", 1: "wrong"}), 2)
+    assert [trial.state.name for trial in study(tmp_path).trials] == ["FAIL", "FAIL"]
 
 
 def test_an_objective_that_is_not_there_is_named(tmp_path):

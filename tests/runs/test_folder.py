@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from runs.folder import Run, TrainingError
+from runs.locks import BusyError
 from tests.conftest import ROOT
 
 NUMBERS = {
@@ -146,4 +147,10 @@ def test_a_finished_run_is_shown_where_nothing_can_be_written(run, monkeypatch):
         assert "0.5000" in run.summary
     (run.folder / "result.json").unlink()
     with pytest.raises(ValueError, match="cannot be written to: Permission denied"), run.lock():
+        pass
+
+
+def test_a_job_of_a_sweep_does_not_wait(run, monkeypatch):
+    monkeypatch.setenv("LACUNA_JOB", "1")
+    with run.lock(), pytest.raises(BusyError, match=f"waiting for {run.id}"), Run(run.config).lock():
         pass

@@ -117,6 +117,14 @@ def test_what_failed_in_training_is_tried_again(tmp_path):
     assert [tries(job) for job in (once, never, wrong)] == [2, 3, 1]  # a wrong command stays wrong
 
 
+def test_a_job_that_finds_its_run_taken_waits_its_turn(tmp_path):
+    """Between a look at the lock and the job's own, another sweep may have begun the run."""
+    job = scripted(tmp_path, "taken", ending="busy")
+    sweep = swept(job, scripted(tmp_path, "above", needs=("taken",)))
+    assert (sweep.done, sweep.failed) == (["taken", "above"], {})
+    assert tries(job) == 2
+
+
 def test_the_same_sweep_again_trains_what_is_missing(tmp_path):
     once, other = scripted(tmp_path, "once", ending="once"), scripted(tmp_path, "other")
     assert swept(once, other).failed
@@ -172,7 +180,7 @@ def test_status(tmp_path, capsys):
     )
     for job in jobs.values():
         job.run.config.steps = 30
-    note(str(tmp_path), jobs)
+    note(str(tmp_path), jobs, {})
     swept(jobs["there"])
     folder = jobs["broken"].run.folder
     folder.mkdir()
@@ -185,6 +193,19 @@ def test_status(tmp_path, capsys):
     assert counts == "  1 done, 1 running, 1 failed, about 1 s of training left"
     assert lines == ["  running  missing  step 7 of 30", "  failed   broken  RuntimeError: so it goes"]
     assert status(tmp_path).splitlines()[1:] == ["  1 done, 1 waiting, 1 failed", lines[1]]
+    note(str(tmp_path), jobs, {"missing": "killed by signal 9"})
+    assert status(tmp_path).splitlines()[-1] == "  failed   missing  killed by signal 9"
+
+
+@pytest.mark.parametrize("begun", ["", "step,metric,value\n"])
+def test_status_of_a_run_that_has_just_begun(tmp_path, begun):
+    job = scripted(tmp_path, "new")
+    job.run.config.steps = 30
+    note(str(tmp_path), graph_of(job), {})
+    job.run.folder.mkdir()
+    (job.run.folder / "metrics.csv").write_text(begun)
+    with job.run.lock():
+        assert status(tmp_path).splitlines()[2:] == ["  running  new  step 0 of 30"]
 
 
 def test_status_of_nothing(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runs.sweeps import deferred
+from runs.sweeps import deferred, prepared
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_options_of_a_swept_group_wait(words, expected):
 )
 def test_other_words_stay(words):
     assert deferred(words.split()) == words.split()
+
+
+def test_experiments_that_are_sweeps_are_not_swept():
+    """Hydra would compose one job of each and leave out what they sweep."""
+    with pytest.raises(ValueError, match="experiment=smc_csqa is a sweep of its own"):
+        prepared(["-m", "experiment=smc_csqa,smc_race", "--dry-run"])
+    assert prepared(["-m", "experiment=smc_csqa", "seed=1,2"]) == ["-m", "experiment=smc_csqa", "seed=1,2"]
