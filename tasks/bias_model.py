@@ -72,8 +72,8 @@ def _fitted(rows: Sequence[Pair], classes: int, key: str = "") -> np.ndarray:
 def _calibrated(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Log-probabilities at the temperature at which the labels are likeliest, every class keeping some probability.
 
-    Rare words make the model surer of rows that it has not seen than it has a right to be (Guo et al. 2017, arXiv
-    1706.04599): on NLI its own probabilities are worse than saying nothing.
+    Rare words make the model surer of rows that it has not seen than it has a right to be: on NLI its own probabilities
+    are worse than saying nothing (temperature scaling: Guo et al. 2017, arXiv 1706.04599). It is never made surer.
     """
     with np.errstate(divide="ignore"):
         logits = np.log(found)
@@ -85,7 +85,7 @@ def _calibrated(found: np.ndarray, labels: np.ndarray) -> np.ndarray:
     def loss(log_temperature: float) -> float:
         return float(-at(np.exp(log_temperature))[np.arange(len(labels)), labels].mean())
 
-    return at(np.exp(minimize_scalar(loss, bounds=(-2.0, 5.0), method="bounded").x))
+    return at(np.exp(minimize_scalar(loss, bounds=(0.0, 5.0), method="bounded").x))
 
 
 def overlap(first: str, second: str) -> list[float]:
