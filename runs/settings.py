@@ -85,6 +85,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "collapse": (lambda v: v >= 1, "must be at least 1 validation, or null for never"),
     "root": (lambda v: v != "", "must name a folder"),
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
+    "method.sparsifier.drop_fraction": (lambda v: 0 < v <= 1, "must be above 0 and at most 1"),
     "trainer.accumulate_grad_batches": (lambda v: type(v) is int and v >= 1, "must be a whole number, at least 1"),
     "trainer.gradient_clip_val": (
         lambda v: type(v) in (int, float) and 0 < v < math.inf,
