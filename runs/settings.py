@@ -10,11 +10,11 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from runs.calls import check_calls
 from runs.nearest import nearest
+from runs.plan import check_plan
 from runs.values import Call, check_value
 
 
@@ -85,7 +85,6 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "collapse": (lambda v: v >= 1, "must be at least 1 validation, or null for never"),
     "root": (lambda v: v != "", "must name a folder"),
     "method.retrain_steps": (lambda v: v >= 0, "must be at least 0"),
-    "method.sparsifier.drop_fraction": (lambda v: 0 < v <= 1, "must be above 0 and at most 1"),
     "trainer.accumulate_grad_batches": (lambda v: type(v) is int and v >= 1, "must be a whole number, at least 1"),
     "trainer.gradient_clip_val": (
         lambda v: type(v) in (int, float) and 0 < v < math.inf,
@@ -169,18 +168,6 @@ def check(config: DictConfig, typed: Sequence[str] = ()) -> None:
     # What a budget holds and a method holds of it has a key of its own, under which it is found first.
     check_calls(dict(sorted(resolved.items(), key=lambda item: item[0] in ("budget", "method"))), given=ROLES | LESSONS)
     check_plan(config)
-
-
-def check_plan(config: DictConfig) -> None:
-    """Plans when masks change, where the number of steps is known; schedules are quickly imported.
-
-    Raises:
-        ValueError: there are too few steps for it.
-    """
-    sparsifier, steps = config.method.sparsifier, config.method.get("retrain_steps")
-    steps = config.steps if steps is None else steps
-    if steps is not None and "schedule" in sparsifier:
-        instantiate(sparsifier.schedule).plan(int(steps), sparsifier.get("drop_fraction", config.sparsity))
 
 
 def settle_length(config: DictConfig, typed: Sequence[str]) -> None:

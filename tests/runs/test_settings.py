@@ -88,3 +88,16 @@ def test_nearest():
     assert nearest("rgl", ["rigl", "gmp"]) == "; did you mean 'rigl'?"
     assert nearest("zzz", ["b", "a"]) == "; choose one of a, b"
     assert nearest("zzz", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["method=rigl", "steps=12"], r"no update fits: schedule\.every=100 with end at step 9 of 12"),
+        (["method=rigl", "method.sparsifier.drop_fraction=2"], r"method\.sparsifier\.drop_fraction=2 must be above 0"),
+        (["method=gmp", "steps=0"], "steps=0 leaves no step to prune at"),
+    ],
+)
+def test_masks_that_cannot_change_as_planned_are_told_at_once(overrides, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check(composed("sparsity=0.5", *overrides))
